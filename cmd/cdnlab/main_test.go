@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"cdnlab": main, "testapp": testApp})
+}
+
+// TestScripts runs testdata/script. Each script has ports of its own in HTTP, DNS, ADMIN and GATEWAY, and in PORTS the flags
+// that choose them. Commands beside testscript's own:
+//
+//	exits CODE COMMAND…   run a command that must exit with CODE
+//	ready DIR             wait until the lab on DIR has started
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			for _, name := range []string{"HTTP", "DNS", "ADMIN", "GATEWAY", "APP"} {
+				env.Setenv(name, strconv.Itoa(freePort(t)))
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	if err != nil || neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND…")
+	}
+	code := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+// ready waits for what a lab writes once every socket of it is bound.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready DIR")
+	}
+	state := filepath.Join(ts.MkAbs(args[0]), "lab.json")
+	deadline := time.Now().Add(30 * time.Second)
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for now := range poll.C {
+		if _, err := os.Stat(state); err == nil {
+			return
+		}
+		if now.After(deadline) {
+			ts.Fatalf("no lab on %s after 30 s", args[0])
+		}
+	}
+}
+
+// nextPort counts upwards from a place of this process's own, below the range that the kernel takes outgoing ports from.
+var nextPort atomic.Int64
+
+// freePort returns a port that no loopback address uses.
+func freePort(t *testing.T) int {
+	nextPort.CompareAndSwap(0, int64(10_000+os.Getpid()*97%15_000))
+	for range 1000 {
+		port := int(nextPort.Add(1))
+		tcp, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			continue
+		}
+		udp, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
+		tcp.Close()
+		if err != nil {
+			continue
+		}
+		udp.Close()
+		return port
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+// testApp is a user's application: "testapp PORT".
+func testApp() {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		_, _ = io.WriteString(w, "the app got "+r.Host+r.URL.Path+"\n")
+	})
+	if err := http.ListenAndServe("127.0.0.1:"+os.Args[1], nil); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,88 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"cdnlab/internal/place"
+	"cdnlab/internal/proxy"
+	"cdnlab/internal/stats"
+	"cdnlab/topology"
+)
+
+// maxHead is how long the head of a client's request may be. A hub takes longer ones, since an edge adds to it.
+const maxHead = 16 << 10
+
+// Config is what an edge server needs. Node, Topology, Plan, Listener, Dial, Locator, Stats and Log are required.
+type Config struct {
+	Node      topology.Node
+	Topology  *topology.Topology
+	Plan      *topology.Plan
+	Listener  net.Listener // Run closes it
+	Dial      func(ctx context.Context, to topology.Node) (net.Conn, error)
+	Locator   Locator
+	Secret    string // of the lab's nodes, by which parents believe what this one says about a client
+	Stats     *stats.Node
+	Log       *slog.Logger
+	AccessLog io.Writer        // takes a line for each request; nil takes none
+	Now       func() time.Time // nil is time.Now
+	Drain     time.Duration    // how long Run waits for requests under way when it stops
+}
+
+// Locator tells where a client sits; *place.Locator is one.
+type Locator interface {
+	Locate(netip.Addr) place.Answer
+}
+
+// Server is one server of a PoP.
+type Server struct {
+	proxy *proxy.Server
+	log   *accessLog // nil without one
+}
+
+// New prepares an edge server.
+func New(cfg Config) (*Server, error) {
+	i := slices.IndexFunc(cfg.Topology.Edges, func(e topology.Edge) bool { return e.Name == cfg.Node.Group })
+	if i < 0 {
+		return nil, fmt.Errorf("start edge %s: the topology has no edge %q", cfg.Node.Name, cfg.Node.Group)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Server{}
+	base := proxy.Config{
+		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, MaxHead: maxHead,
+		Parents: newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats), Secret: cfg.Secret, Locate: locate(cfg.Locator),
+		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain,
+	}
+	if cfg.AccessLog != nil {
+		s.log = newAccessLog(cfg.AccessLog, string(cfg.Node.Name), cfg.Log)
+		base.Record = s.log.record
+	}
+	s.proxy = proxy.New(base)
+	return s, nil
+}
+
+// locate tells of a client what parents and the log want to know.
+func locate(l Locator) func(netip.Addr) proxy.Client {
+	return func(addr netip.Addr) proxy.Client {
+		a := l.Locate(addr)
+		return proxy.Client{Addr: a.Client, Place: a.Place, City: a.Location.City, Country: a.Location.Country}
+	}
+}
+
+// Run serves until ctx ends, then waits up to Config.Drain for the requests under way. It runs once.
+func (s *Server) Run(ctx context.Context) error {
+	if s.log == nil {
+		return s.proxy.Run(ctx)
+	}
+	stop := s.log.start()
+	defer stop()
+	return s.proxy.Run(ctx)
+}

@@ -1,0 +1,109 @@
+package edge
+
+import (
+	"time"
+)
+
+// How long a parent that failed is left alone: doubled with every further failure.
+const (
+	firstBackOff = time.Second
+	maxBackOff   = 8 * time.Second
+	maxTrial     = 10 * time.Second // a trial that was not reported on is forgotten
+)
+
+// maxTries is how many parents are named for one request, the origin among them.
+const maxTries = 4
+
+// health is what requests have shown of a server. A failure opens the circuit for a while; then one request is let through
+// to see whether the server is back.
+type health struct {
+	failures int       // in a row
+	until    time.Time // left alone before
+	trial    time.Time // when a request was let through to see; zero when none is under way
+}
+
+// up reports whether the server may be tried for sure.
+func (h *health) up() bool { return h.failures == 0 }
+
+// admit reports whether a request may try the server now, and notes that it does when that is a trial.
+func (h *health) admit(now time.Time) bool {
+	if h.up() {
+		return true
+	}
+	if now.Before(h.until) || !h.trial.IsZero() && now.Sub(h.trial) < maxTrial {
+		return false
+	}
+	h.trial = now
+	return true
+}
+
+// report takes the result of a try.
+func (h *health) report(ok bool, now time.Time) {
+	h.trial = time.Time{}
+	if ok {
+		h.failures = 0
+		return
+	}
+	h.until = now.Add(min(firstBackOff<<min(h.failures, 10), maxBackOff))
+	h.failures++
+}
+
+// choose names the servers to try for an object, best first, as indices (group, server): the groups in their order, and
+// within a group the servers by rendezvous, so that each object has one home and losing a server moves only its own objects.
+// The last group is the origin's, which is named whatever its health. When nothing is healthy all are named.
+func choose(dst []pick, groups []group, hash uint64, now time.Time) []pick {
+	dst = gather(dst, groups, hash, func(h *health) bool { return h.admit(now) })
+	if last := &groups[len(groups)-1]; len(dst) == 1 && !last.health[0].up() {
+		dst = gather(dst[:0], groups, hash, func(*health) bool { return true })
+	}
+	return dst
+}
+
+// pick names a server.
+type pick struct{ group, server int }
+
+// group is one tier's servers in one place.
+type group struct {
+	seeds  []uint64  // of the servers
+	health []*health // a server may be in several groups lists; its health is one
+}
+
+func gather(dst []pick, groups []group, hash uint64, admit func(*health) bool) []pick {
+	last := len(groups) - 1
+	for g := range groups[:last] {
+		servers := len(groups[g].seeds)
+		for rank := range servers {
+			if len(dst) == maxTries-1 {
+				break
+			}
+			if i := ranked(groups[g].seeds, hash, rank); admit(groups[g].health[i]) {
+				dst = append(dst, pick{g, i})
+			}
+		}
+	}
+	return append(dst, pick{last, 0})
+}
+
+// ranked returns the server that has the given rank for an object (highest random weight; Thaler and Ravishankar, 1998).
+func ranked(seeds []uint64, hash uint64, rank int) int {
+	for i, s := range seeds {
+		above := 0
+		for j, o := range seeds {
+			if w, v := weigh(o, hash), weigh(s, hash); w > v || w == v && j < i {
+				above++
+			}
+		}
+		if above == rank {
+			return i
+		}
+	}
+	return 0
+}
+
+// weigh mixes a server and an object (the finaliser of SplitMix64).
+func weigh(seed, hash uint64) uint64 {
+	x := seed ^ hash
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

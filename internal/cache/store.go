@@ -1,0 +1,203 @@
+package cache
+
+import (
+	"sync"
+	"time"
+	"unsafe"
+
+	"cdnlab/internal/httpcache"
+)
+
+// Defaults of a Config.
+const (
+	DefaultChunk       = 1 << 20
+	DefaultMaxVariants = 64
+	DefaultPatience    = 5 * time.Second
+)
+
+// Config configures a Store. Only Budget is required.
+type Config struct {
+	Budget      int64           // bytes that the store holds at most, objects being filled included
+	MaxObject   int64           // larger bodies are not stored; default and upper bound an eighth of Budget
+	Chunk       int             // bytes of a body per piece of memory; default DefaultChunk
+	MaxVariants int             // stored responses per key; default DefaultMaxVariants
+	Patience    time.Duration   // how long one reader of a body that is not stored may hold up its others; default DefaultPatience
+	Eviction    func() Eviction // default NewLRU
+}
+
+// Store holds complete responses under a byte budget. Its methods may be called concurrently.
+type Store struct {
+	cfg Config
+
+	mu        sync.Mutex // guards the fields below
+	entries   Eviction
+	bytes     int64 // of the entries
+	reserved  int64 // by fills
+	evictions uint64
+	markers   uint64 // counts the markers made, for their generations
+	scratch   []byte // builds variant keys
+	purges    purgeLog
+}
+
+// New returns an empty store.
+func New(cfg Config) *Store {
+	if cfg.Chunk <= 0 {
+		cfg.Chunk = DefaultChunk
+	}
+	if cfg.MaxVariants <= 0 {
+		cfg.MaxVariants = DefaultMaxVariants
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = DefaultPatience
+	}
+	if cfg.Eviction == nil {
+		cfg.Eviction = NewLRU
+	}
+	if cfg.MaxObject <= 0 || cfg.MaxObject > cfg.Budget/8 {
+		cfg.MaxObject = cfg.Budget / 8
+	}
+	return &Store{cfg: cfg, entries: cfg.Eviction()}
+}
+
+// Find returns the stored response under a key that a request selects by its header fields (RFC 9111 §4.1), fresh or not.
+// When there is none, the reason is FwdURIMiss or FwdVaryMiss.
+func (s *Store) Find(key []byte, ask *httpcache.Ask) (*Object, httpcache.Fwd) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o, ok := s.entries.Get(text(key))
+	if !ok {
+		return nil, httpcache.FwdURIMiss
+	}
+	if o.variants == nil {
+		return o, httpcache.FwdNone
+	}
+	s.scratch = o.variants.appendKey(s.scratch[:0], key, ask)
+	if o, ok = s.entries.Get(text(s.scratch)); !ok {
+		return nil, httpcache.FwdVaryMiss
+	}
+	return o, httpcache.FwdNone
+}
+
+// Replace puts another meaning and header on a stored body: what a validation or a HEAD found. It returns the new object,
+// which serves the request at hand in any case, and stores it unless the store holds something newer than old by now.
+func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
+	fresh := *old
+	fresh.Meta, fresh.Header = adm.Meta, adm.Header
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if held, ok := s.entries.Peek(old.key); ok && held == old {
+		if adm.Stored && adm.Meta.Vary == old.Meta.Vary {
+			s.putLocked(&fresh)
+		} else {
+			s.removeLocked(old.key)
+		}
+	}
+	return &fresh
+}
+
+// Delete removes what is stored under a primary key, all variants included, and keeps fetches under way that hold a Ticket
+// taken before from being stored.
+func (s *Store) Delete(key []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.purges.key(key)
+	s.removeLocked(string(key))
+}
+
+// Clear removes everything at once, and keeps fetches under way that hold a Ticket taken before from being stored.
+func (s *Store) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.purges.all()
+	s.entries = s.cfg.Eviction()
+	s.bytes = 0
+}
+
+// Ticket marks a moment. A response whose request went upstream after its Ticket was taken is not stored when its key was
+// purged since.
+type Ticket uint64
+
+// Ticket returns the present moment; take it before the request goes upstream.
+func (s *Store) Ticket() Ticket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.purges.now
+}
+
+// Stats is the fill of a store.
+type Stats struct {
+	Objects   int   // markers of varying keys included
+	Bytes     int64 // with what fills have reserved
+	Budget    int64
+	Evictions uint64
+}
+
+// Stats returns the present figures.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{Objects: s.entries.Len(), Bytes: s.bytes + s.reserved, Budget: s.cfg.Budget, Evictions: s.evictions}
+}
+
+// putLocked stores an object, replacing what its key held, and reports whether there was room.
+func (s *Store) putLocked(o *Object) bool {
+	cost := o.cost()
+	s.removeLocked(o.key)
+	if !s.makeRoomLocked(cost) {
+		return false
+	}
+	s.entries.Add(o.key, o)
+	s.bytes += cost
+	return true
+}
+
+// makeRoomLocked evicts until n more bytes fit.
+func (s *Store) makeRoomLocked(n int64) bool {
+	for s.bytes+s.reserved+n > s.cfg.Budget {
+		o, ok := s.entries.Evict()
+		if !ok {
+			return false
+		}
+		s.evictions++
+		s.goneLocked(o)
+	}
+	return true
+}
+
+func (s *Store) removeLocked(key string) {
+	if o, ok := s.entries.Peek(key); ok {
+		s.entries.Remove(key)
+		s.goneLocked(o)
+	}
+}
+
+// goneLocked accounts for an entry that has left. With the marker of a key go its variants, which nothing finds any more.
+func (s *Store) goneLocked(o *Object) {
+	s.bytes -= o.cost()
+	if o.variants != nil {
+		for _, k := range o.variants.keys {
+			s.removeLocked(k)
+		}
+	}
+}
+
+// reserve takes n bytes of the budget for a fill. Fills may hold half of the budget between them, so that they cannot empty
+// the store.
+func (s *Store) reserve(n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reserved+n > s.cfg.Budget/2 || !s.makeRoomLocked(n) {
+		return false
+	}
+	s.reserved += n
+	return true
+}
+
+func (s *Store) release(n int64) {
+	s.mu.Lock()
+	s.reserved -= n
+	s.mu.Unlock()
+}
+
+// text views bytes as a string for a look-up that does not keep it.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -1,0 +1,80 @@
+package cache
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"cdnlab/internal/httpcache"
+)
+
+// variants is the marker of a key whose responses vary: by which fields, and under which keys they are stored. Its
+// generation is part of those keys, so that what belonged to an older marker is out of reach.
+type variants struct {
+	vary       string
+	generation uint64
+	keys       []string // oldest first
+}
+
+// appendKey appends the key of the variant that a request selects.
+func (v *variants) appendKey(dst, primary []byte, ask *httpcache.Ask) []byte {
+	return httpcache.AppendVariant(v.appendPrefix(dst, primary), v.vary, ask)
+}
+
+// appendPrefix appends what the keys of all variants begin with. No primary key holds a NUL.
+func (v *variants) appendPrefix(dst, primary []byte) []byte {
+	dst = append(dst, primary...)
+	dst = append(dst, 0)
+	return binary.BigEndian.AppendUint64(dst, v.generation)
+}
+
+func (v *variants) cost() int64 {
+	n := int64(len(v.vary) + 64)
+	for _, k := range v.keys {
+		n += int64(len(k)) + 16
+	}
+	return n
+}
+
+// placeLocked stores a complete response under its key, or as a variant of it. It fails when there is no room, or when the
+// key has come to vary by fields that the fill did not look at.
+func (s *Store) placeLocked(f *Fill, o *Object) bool {
+	held, ok := s.entries.Get(f.key)
+	varies := ok && held.variants != nil
+	switch {
+	case varies && httpcache.MergeVary(held.variants.vary, f.vary) != f.vary:
+		return false
+	case f.vary == "":
+		return s.putLocked(o)
+	case !varies || held.variants.vary != f.vary:
+		s.markers++
+		held = &Object{key: f.key, variants: &variants{vary: f.vary, generation: s.markers}}
+		if !s.putLocked(held) {
+			return false
+		}
+	}
+	o.key = string(append(held.variants.appendPrefix(nil, []byte(f.key)), f.values...))
+	s.listLocked(held, o.key)
+	if !s.putLocked(o) {
+		return false
+	}
+	if now, ok := s.entries.Peek(f.key); !ok || now != held {
+		s.removeLocked(o.key)
+		return false
+	}
+	return true
+}
+
+// listLocked notes a variant in the marker, which gives up its oldest when it has too many.
+func (s *Store) listLocked(marker *Object, key string) {
+	v := marker.variants
+	if slices.Contains(v.keys, key) {
+		return
+	}
+	s.bytes -= marker.cost()
+	for len(v.keys) >= s.cfg.MaxVariants {
+		s.removeLocked(v.keys[0])
+		v.keys = slices.Delete(v.keys, 0, 1)
+	}
+	v.keys = append(v.keys, key)
+	s.bytes += marker.cost()
+}

@@ -1,0 +1,232 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"cdnlab/topology"
+)
+
+const (
+	exchangeTimeout = 400 * time.Millisecond // for an answer of one DNS server before the next is asked
+	dialTimeout     = 3 * time.Second
+	udpSize         = 1232 // DNS flag day 2020
+)
+
+// city is a client place as the gateway plays it.
+type city struct {
+	client    *topology.Client
+	place     topology.Place
+	plan      *topology.Plan
+	servers   []netip.AddrPort
+	good      atomic.Int32 // the server that answered last
+	transport *http.Transport
+}
+
+func newCity(cfg *Config, c *topology.Client, p topology.Place) *city {
+	out := &city{client: c, place: p, plan: cfg.Plan, servers: cfg.DNS}
+	out.transport = &http.Transport{
+		DialContext:         out.dial,
+		DisableCompression:  true, // bodies pass as they are
+		MaxIdleConnsPerHost: 256,
+		IdleConnTimeout:     30 * time.Second,
+		ReadBufferSize:      32 << 10,
+	}
+	return out
+}
+
+// subnet is the city's network as ECS names it.
+func (c *city) subnet() *dns.EDNS0_SUBNET {
+	network := c.client.Networks[0]
+	family := uint16(1)
+	if network.Addr().Is6() {
+		family = 2
+	}
+	return &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: family, SourceNetmask: uint8(network.Bits()), Address: network.Masked().Addr().AsSlice()}
+}
+
+// exchange asks the DNS servers in turn, the one that answered last first. It gives up on a server that is silent or fails.
+func (c *city) exchange(ctx context.Context, q *dns.Msg, network string) (*dns.Msg, error) {
+	if len(c.servers) == 0 {
+		return nil, errors.New("the lab has no DNS server")
+	}
+	first := int(c.good.Load())
+	var failures []error
+	for i := range c.servers {
+		at := (first + i) % len(c.servers)
+		client := dns.Client{Net: network, Timeout: exchangeTimeout, UDPSize: udpSize}
+		resp, _, err := client.ExchangeContext(ctx, q, c.servers[at].String())
+		switch {
+		case err != nil:
+			failures = append(failures, err)
+		case resp.Rcode == dns.RcodeServerFailure:
+			failures = append(failures, fmt.Errorf("%s answered SERVFAIL", c.servers[at]))
+		default:
+			c.good.Store(int32(at))
+			return resp, nil
+		}
+	}
+	return nil, fmt.Errorf("no DNS server answers: %w", errors.Join(failures...))
+}
+
+// resolve finds the servers that a client of the city connects to for a host, in the order of the answer.
+func (c *city) resolve(ctx context.Context, host string) ([]netip.AddrPort, error) {
+	if !c.place.Prefix.IsValid() {
+		return c.resolveByName(ctx, host)
+	}
+	q := new(dns.Msg).SetQuestion(dns.Fqdn(host), dns.TypeA)
+	q.SetEdns0(udpSize, false)
+	q.IsEdns0().Option = append(q.IsEdns0().Option, c.subnet())
+	resp, err := c.exchange(ctx, q, "udp")
+	if err == nil && resp.Truncated {
+		resp, err = c.exchange(ctx, q, "tcp")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("resolve %s: %w", host, err)
+	}
+	var out []netip.AddrPort
+	for _, rr := range resp.Answer {
+		a, ok := rr.(*dns.A)
+		if !ok {
+			continue
+		}
+		addr, _ := netip.AddrFromSlice(a.A.To4())
+		if at, known := c.node(addr); known {
+			out = append(out, at)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("resolve %s: %s, without an address of a node of the lab", host, dns.RcodeToString[resp.Rcode])
+	}
+	return out, nil
+}
+
+// node finds where the node with a public address serves HTTP.
+func (c *city) node(addr netip.Addr) (netip.AddrPort, bool) {
+	i := slices.IndexFunc(c.plan.Nodes, func(n topology.Node) bool {
+		return (n.Kind == topology.KindEdge || n.Kind == topology.KindOrigin) && slices.Contains(n.Public, addr)
+	})
+	if i < 0 {
+		return netip.AddrPort{}, false
+	}
+	return c.plan.Nodes[i].HTTP, true
+}
+
+// resolveByName stands in for resolve where all nodes share one address and differ by port, which no DNS answer can say: it
+// asks a DNS server which nodes it would answer with.
+func (c *city) resolveByName(ctx context.Context, host string) ([]netip.AddrPort, error) {
+	query := url.Values{"name": {host}, "addr": {c.client.Networks[0].Addr().Next().String()}}
+	var failures []error
+	for _, n := range c.plan.Nodes {
+		if n.Kind != topology.KindDNS {
+			continue
+		}
+		names, err := askServers(ctx, "http://"+n.HTTP.String()+"/-/explain?"+query.Encode())
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		var out []netip.AddrPort
+		for _, name := range names {
+			if node, ok := c.plan.Node(name); ok {
+				out = append(out, node.HTTP)
+			}
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("resolve %s: %w", host, errors.Join(failures...))
+}
+
+func askServers(ctx context.Context, url string) ([]topology.NodeName, error) {
+	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.Transport{DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var decision struct {
+		Servers []topology.NodeName `json:"servers"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(nil, resp.Body, 1<<20)).Decode(&decision); err != nil {
+		return nil, fmt.Errorf("GET %s: %w", url, err)
+	}
+	return decision.Servers, nil
+}
+
+// tried holds the servers that failed one request, so that its next try goes to another.
+type tried struct{ addrs []netip.AddrPort }
+
+type triedKey struct{}
+
+// dial connects to the first server of the answer that takes the connection, those that failed this request last.
+func (c *city) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, err
+	}
+	servers, err := c.resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	failed, _ := ctx.Value(triedKey{}).(*tried)
+	if failed != nil {
+		slices.SortStableFunc(servers, func(a, b netip.AddrPort) int {
+			return index(slices.Contains(failed.addrs, a)) - index(slices.Contains(failed.addrs, b))
+		})
+	}
+	d := net.Dialer{Timeout: dialTimeout}
+	if c.place.Prefix.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.place.Client, 0))
+	}
+	var failures []error
+	for _, s := range servers {
+		conn, err := d.DialContext(ctx, "tcp", s.String())
+		if err == nil {
+			if failed != nil {
+				failed.addrs = append(failed.addrs, s)
+			}
+			return conn, nil
+		}
+		failures = append(failures, err)
+	}
+	return nil, errors.Join(failures...)
+}
+
+func index(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+const maxTries = 3
+
+// RoundTrip sends a request as a client of the city. A GET or HEAD that fails before the response's head is sent again, to
+// another server if there is one; any other request only where nothing of it can have been sent.
+func (c *city) RoundTrip(r *http.Request) (*http.Response, error) {
+	again := (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.Body == nil || r.Body == http.NoBody) && r.Header.Get("Upgrade") == ""
+	r = r.WithContext(context.WithValue(r.Context(), triedKey{}, &tried{}))
+	for try := 1; ; try++ {
+		resp, err := c.transport.RoundTrip(r)
+		if err == nil || !again || try == maxTries || r.Context().Err() != nil {
+			return resp, err
+		}
+	}
+}

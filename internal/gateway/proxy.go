@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+
+	"cdnlab/topology"
+)
+
+// proxy is the forward proxy. With a fixed city it is that city's own; without, the user name of the credentials says which.
+type proxy struct {
+	gateway *Server
+	fixed   *city
+	reverse map[*city]*httputil.ReverseProxy
+}
+
+func newProxy(g *Server, fixed *city) *proxy {
+	p := &proxy{gateway: g, fixed: fixed, reverse: map[*city]*httputil.ReverseProxy{}}
+	buffers := &bufferPool{sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}}
+	for _, c := range g.cities {
+		p.reverse[c] = &httputil.ReverseProxy{
+			Rewrite:       rewrite,
+			Transport:     c,
+			FlushInterval: -1, // events and chunks pass when they come
+			BufferPool:    buffers,
+			ErrorHandler:  p.failed,
+			ErrorLog:      slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelDebug),
+		}
+	}
+	return p
+}
+
+// rewrite keeps the request as the client made it: the proxy stands in for the client's own network, and adds no word of its own.
+func rewrite(r *httputil.ProxyRequest) {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if v, ok := r.In.Header[name]; ok {
+			r.Out.Header[name] = v
+		}
+	}
+	if _, ok := r.In.Header["User-Agent"]; !ok {
+		r.Out.Header["User-Agent"] = nil
+	}
+}
+
+// ServeHTTP answers one request to the proxy.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !r.URL.IsAbs() && r.Method != http.MethodConnect {
+		if r.URL.Path == "/-/health" {
+			_, _ = fmt.Fprintln(w, "ok") // the peer went away: nobody is left to tell
+			return
+		}
+		http.Error(w, "this is a forward proxy: configure it as one, for instance curl -x http://"+r.Host+" http://"+p.gateway.cfg.Topology.Sites[0].Host+"/", http.StatusBadRequest)
+		return
+	}
+	c, ok := p.city(w, r)
+	if !ok {
+		return
+	}
+	if why, status := p.refuse(r); status != 0 {
+		http.Error(w, why, status)
+		return
+	}
+	r.Host = r.URL.Host              // RFC 9112 §3.2.2: the target in absolute form overrules Host
+	w.Header()["Content-Type"] = nil // no type is guessed for a response that has none
+	p.reverse[c].ServeHTTP(w, r)
+}
+
+// refuse says why a request is not for this proxy.
+func (p *proxy) refuse(r *http.Request) (why string, status int) {
+	t := p.gateway.cfg.Topology
+	switch {
+	case r.Method == http.MethodConnect:
+		return "CONNECT is not supported: the lab serves plain http", http.StatusNotImplemented
+	case r.URL.Scheme != "http":
+		return "the lab serves http, not " + r.URL.Scheme, http.StatusNotImplemented
+	case r.URL.User != nil:
+		return "a URL with a user name is not accepted: the city goes into the proxy's credentials", http.StatusBadRequest
+	}
+	if _, ok := t.Site(r.URL.Hostname()); !ok || strings.Contains(r.URL.Hostname(), ":") {
+		names := make([]string, len(t.Sites))
+		for i, s := range t.Sites {
+			names[i] = s.Host
+		}
+		return fmt.Sprintf("%s is no site of the lab; its sites are %s", r.URL.Hostname(), strings.Join(names, ", ")), http.StatusForbidden
+	}
+	if port := r.URL.Port(); port != "" && port != "80" && port != fmt.Sprint(p.gateway.cfg.Plan.HTTPPort()) {
+		return fmt.Sprintf("port %s is not open: the lab serves ports 80 and %d", port, p.gateway.cfg.Plan.HTTPPort()), http.StatusForbidden
+	}
+	return "", 0
+}
+
+// city finds the place of a request. When there is none it answers the request.
+func (p *proxy) city(w http.ResponseWriter, r *http.Request) (*city, bool) {
+	if p.fixed != nil {
+		return p.fixed, true
+	}
+	name := p.gateway.cfg.Topology.Fallback
+	if credentials := r.Header.Get("Proxy-Authorization"); credentials != "" {
+		name = userName(credentials)
+	}
+	if c := p.gateway.find(name); c != nil {
+		return c, true
+	}
+	names := make([]string, len(p.gateway.cities))
+	for i, c := range p.gateway.cities {
+		names[i] = c.place.Name
+	}
+	w.Header().Set("Proxy-Authenticate", `Basic realm="cdnlab: the user name is a city"`)
+	http.Error(w, fmt.Sprintf("no client place %q; the user name of the proxy is one of %s", name, strings.Join(names, ", ")), http.StatusProxyAuthRequired)
+	return nil, false
+}
+
+func userName(credentials string) string {
+	scheme, encoded, _ := strings.Cut(credentials, " ")
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if err != nil || !strings.EqualFold(scheme, "Basic") {
+		return credentials
+	}
+	name, _, _ := strings.Cut(string(raw), ":")
+	return name
+}
+
+// find finds a city by its place's name, or by another name of the place's city.
+func (s *Server) find(name string) *city {
+	for _, c := range s.cities {
+		if strings.EqualFold(c.place.Name, name) {
+			return c
+		}
+	}
+	at, known := topology.FindCity(name)
+	for _, c := range s.cities {
+		if known && c.client.At == at {
+			return c
+		}
+	}
+	return nil
+}
+
+// failed answers a request that no server answered.
+func (p *proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client has gone
+	}
+	p.gateway.cfg.Log.Warn("request through the gateway", "url", r.URL.String(), "error", err)
+	status := http.StatusBadGateway
+	var timeout net.Error
+	if asTimeout(err, &timeout) {
+		status = http.StatusGatewayTimeout
+	}
+	http.Error(w, fmt.Sprintf("no server answered for %s: %v", r.URL.Host, err), status)
+}
+
+type bufferPool struct{ sync.Pool }
+
+func (p *bufferPool) Get() []byte  { return *p.Pool.Get().(*[]byte) }
+func (p *bufferPool) Put(b []byte) { p.Pool.Put(&b) }

@@ -1,0 +1,32 @@
+package httpcache
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Invalidates reports whether the response to a request invalidates what is stored under its target (RFC 9111 §4.4): the
+// method is unsafe or unknown, and the response is not an error.
+func Invalidates(a *Ask, status int) bool {
+	return a.Method == MethodUnsafe && status >= 200 && status < 400
+}
+
+// Targets returns the request targets, in origin form, that a response which Invalidates takes with it: the target of the
+// request, and of Location and Content-Location what lies on the same host (RFC 9111 §4.4).
+func Targets(host, target string, h Header) []string {
+	list := []string{target}
+	base, err := url.Parse("http://" + host + target)
+	if err != nil {
+		return list
+	}
+	for _, field := range [...]string{"Location", "Content-Location"} {
+		u, err := base.Parse(h.Get(field))
+		if err != nil || !h.Has(field) || !strings.EqualFold(u.Hostname(), base.Hostname()) {
+			continue
+		}
+		if t := u.RequestURI(); t != target {
+			list = append(list, t)
+		}
+	}
+	return list
+}

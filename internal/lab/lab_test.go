@@ -1,0 +1,355 @@
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"cdnlab/internal/lab"
+	"cdnlab/topology"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testLab is a running lab on ports of its own.
+type testLab struct {
+	*lab.Lab
+	dir   string
+	place topology.Place // the fallback place
+	site  string
+}
+
+// startLab runs a preset with settings until the test ends.
+func startLab(t *testing.T, preset string, sets ...string) *testLab {
+	t.Helper()
+	return startLabWith(t, preset, lab.Options{NoNetem: true}, sets...)
+}
+
+func startLabWith(t *testing.T, preset string, opt lab.Options, sets ...string) *testLab {
+	t.Helper()
+	top, err := topology.Preset(preset, sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := freePorts(t, 4)
+	opt.DataDir = t.TempDir()
+	opt.HTTPPort, opt.DNSPort, opt.AdminPort, opt.GatewayPort = ports[0], ports[1], ports[2], ports[3]
+	opt.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	ctx, cancel := context.WithCancel(context.Background())
+	l, err := lab.Start(ctx, top, opt)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		if err := l.Wait(); err != nil {
+			t.Errorf("the lab ended with %v", err)
+		}
+	})
+	place, ok := l.Plan().Place(top.Fallback)
+	if !ok {
+		t.Fatalf("no place %q", top.Fallback)
+	}
+	return &testLab{Lab: l, dir: opt.DataDir, place: place, site: top.Sites[0].Host}
+}
+
+// freePorts finds ports that are free on every loopback address that the tests use.
+func freePorts(t *testing.T, n int) []uint16 {
+	t.Helper()
+	var ports []uint16
+	for range n {
+		ln, err := net.Listen("tcp", "0.0.0.0:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		ports = append(ports, uint16(ln.Addr().(*net.TCPAddr).Port))
+	}
+	return ports
+}
+
+// client is an HTTP client in a place, through the place's gateway. It follows no redirects.
+func (l *testLab) client(t *testing.T, p topology.Place) *http.Client {
+	t.Helper()
+	proxy := &url.URL{Scheme: "http", Host: p.Gateway.String()}
+	return newClient(t, &http.Transport{Proxy: http.ProxyURL(proxy), DisableCompression: true, MaxIdleConnsPerHost: 64})
+}
+
+// direct is an HTTP client in the fallback place that connects to the first edge whatever the host.
+func (l *testLab) direct(t *testing.T) *http.Client {
+	t.Helper()
+	return l.to(t, l.edges()[0])
+}
+
+func (l *testLab) to(t *testing.T, n topology.Node) *http.Client {
+	t.Helper()
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(l.place.Client, 0))}
+	return newClient(t, &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 600,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "tcp", n.HTTP.String())
+		}})
+}
+
+func newClient(t *testing.T, tr *http.Transport) *http.Client {
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func (l *testLab) nodes(kind topology.Kind) (out []topology.Node) {
+	for _, n := range l.Plan().Nodes {
+		if n.Kind == kind {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (l *testLab) edges() []topology.Node { return l.nodes(topology.KindEdge) }
+
+func (l *testLab) get(t *testing.T, c *http.Client, url string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.do(t, c, req)
+}
+
+func (l *testLab) do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string) {
+	t.Helper()
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", req.Method, req.URL, err)
+	}
+	return resp, string(body)
+}
+
+func TestFirstAMissThroughHubAndOriginThenAHit(t *testing.T) {
+	l := startLab(t, "tiny")
+	c := l.client(t, l.place)
+	url := "http://" + l.site + "/hello.txt"
+	first, body := l.get(t, c, url)
+	edge, hub := string(l.edges()[0].Name), string(l.nodes(topology.KindHub)[0].Name)
+	if first.StatusCode != 200 || body == "" {
+		t.Fatalf("first: %d %q", first.StatusCode, body)
+	}
+	if got := first.Header.Get("X-Cache"); got != "MISS, "+edge {
+		t.Errorf("first X-Cache = %q", got)
+	}
+	status := first.Header.Get("Cache-Status")
+	if h, e := strings.Index(status, hub+";"), strings.Index(status, edge+";"); h < 0 || e < h || !strings.Contains(status, "fwd=uri-miss") {
+		t.Errorf("first Cache-Status = %q, want %s before %s", status, hub, edge)
+	}
+	timing := first.Header.Get("Server-Timing")
+	for _, tier := range []string{"origin;", "hub;", "edge;"} {
+		if !strings.Contains(timing, tier) {
+			t.Errorf("first Server-Timing = %q lacks %s", timing, tier)
+		}
+	}
+	second, again := l.get(t, c, url)
+	if got := second.Header.Get("X-Cache"); got != "HIT, "+edge || again != body {
+		t.Errorf("second X-Cache = %q, same body %v", got, again == body)
+	}
+	if got := second.Header.Get("Cache-Status"); !strings.HasPrefix(got, edge+";hit") || strings.Contains(got, hub) {
+		t.Errorf("second Cache-Status = %q, want the edge alone", got)
+	}
+	if second.Header.Get("Age") == "" || second.Header.Get("X-Request-Id") == first.Header.Get("X-Request-Id") {
+		t.Errorf("second Age %q, X-Request-Id %q after %q", second.Header.Get("Age"), second.Header.Get("X-Request-Id"), first.Header.Get("X-Request-Id"))
+	}
+}
+
+func TestFiveHundredClientsOfAColdObjectMakeOneOriginRequest(t *testing.T) {
+	l := startLab(t, "tiny")
+	c := l.direct(t)
+	before := l.originRequests(t)
+	var wg sync.WaitGroup
+	for range 500 {
+		wg.Go(func() {
+			resp, err := c.Get("http://" + l.site + "/dynamic/delay/200ms?ttl=60s&size=10KiB")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			if n, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 200 || n != 10<<10 {
+				t.Errorf("status %d, %d bytes, %v", resp.StatusCode, n, err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := l.originRequests(t) - before; got != 1 {
+		t.Errorf("the origin got %d requests, want 1", got)
+	}
+}
+
+// originRequests is what the origins have served so far, by their own count.
+func (l *testLab) originRequests(t *testing.T) (n int) {
+	t.Helper()
+	for _, o := range l.nodes(topology.KindOrigin) {
+		_, body := l.get(t, newClient(t, &http.Transport{DisableKeepAlives: true}), "http://"+o.HTTP.String()+"/-/metrics")
+		for line := range strings.SplitSeq(body, "\n") {
+			if strings.HasPrefix(line, "cdnlab_requests_total{") {
+				var count int
+				if _, err := fmt.Sscan(line[strings.LastIndex(line, " ")+1:], &count); err != nil {
+					t.Fatal(err)
+				}
+				n += count
+			}
+		}
+	}
+	return n
+}
+
+func TestCachedContentOutlivesHubAndOrigin(t *testing.T) {
+	l := startLab(t, "three-continents")
+	c := l.client(t, l.place)
+	cached, cold := "http://"+l.site+"/hello.txt", "http://"+l.site+"/logo.svg"
+	_, want := l.get(t, c, cached)
+
+	for _, hub := range l.nodes(topology.KindHub) {
+		if err := l.Stop(hub.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if resp, _ := l.get(t, c, cold); resp.StatusCode != 200 {
+		t.Errorf("without hubs: %d, want the origin's answer", resp.StatusCode)
+	}
+	origin := l.nodes(topology.KindOrigin)[0]
+	if err := l.Stop(origin.Name); err != nil {
+		t.Fatal(err)
+	}
+	if resp, got := l.get(t, c, cached); resp.StatusCode != 200 || got != want {
+		t.Errorf("without origin: %d %q, want what was cached", resp.StatusCode, got)
+	}
+	if resp, body := l.get(t, c, "http://"+l.site+"/style.css"); resp.StatusCode != 504 && resp.StatusCode != 502 || !strings.Contains(body, string(origin.Name)) {
+		t.Errorf("cold without origin: %d %q, want an error that names %s", resp.StatusCode, body, origin.Name)
+	}
+	for _, n := range append(l.nodes(topology.KindHub), origin) {
+		if err := l.Restart(n.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "a cold object after everything is back", func() error {
+		resp, body := l.get(t, c, "http://"+l.site+"/style.css")
+		if resp.StatusCode != 200 || !strings.Contains(resp.Header.Get("Cache-Status"), "-1;") {
+			return fmt.Errorf("%d %q %q", resp.StatusCode, resp.Header.Get("Cache-Status"), body)
+		}
+		return nil
+	})
+}
+
+func TestADeadEdgeLeavesTheAnswersAndComesBack(t *testing.T) {
+	l := startLab(t, "three-continents", "dns.health={interval: 50ms, timeout: 500ms, fall: 2, rise: 2}")
+	winner := func() string {
+		e, err := l.Explain(t.Context(), "http://"+l.site+"/hello.txt", l.place.Name)
+		if err != nil {
+			return err.Error()
+		}
+		return e.DNS.Winner
+	}
+	first := winner()
+	var servers []topology.NodeName
+	for _, n := range l.Plan().Group(topology.Ref{Kind: topology.KindEdge, Name: first}) {
+		servers = append(servers, n.Name)
+		if err := l.Stop(n.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "another PoP", func() error {
+		e, err := l.Explain(t.Context(), "http://"+l.site+"/hello.txt", l.place.Name)
+		if err != nil || e.DNS.Winner == first || e.Status != 200 {
+			return fmt.Errorf("winner %q, status %d, %v", e.DNS.Winner, e.Status, err)
+		}
+		return nil
+	})
+	for _, name := range servers {
+		if err := l.Restart(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, first+" again", func() error {
+		if got := winner(); got != first {
+			return fmt.Errorf("winner %q", got)
+		}
+		return nil
+	})
+}
+
+// waitFor repeats a check until it passes.
+func waitFor(t *testing.T, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come: %v", what, err)
+		}
+		<-tick.C
+	}
+}
+
+func TestAPortInUseIsOneLineWithTheRemedy(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	top, err := topology.Preset("tiny", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := freePorts(t, 3)
+	_, err = lab.Start(t.Context(), top, lab.Options{DataDir: t.TempDir(), HTTPPort: ports[0], DNSPort: ports[1], GatewayPort: ports[2],
+		AdminPort: uint16(ln.Addr().(*net.TCPAddr).Port)})
+	if err == nil || !strings.Contains(err.Error(), "in use") || !strings.Contains(err.Error(), "--admin-port") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("Start on a taken port = %v, want one line that names --admin-port", err)
+	}
+}
+
+func TestASecondLabOnTheSameDirectoryIsRefused(t *testing.T) {
+	l := startLab(t, "tiny")
+	top, err := topology.Preset("tiny", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.Start(t.Context(), top, lab.Options{DataDir: l.dir}); err == nil || !strings.Contains(err.Error(), "another lab") {
+		t.Errorf("second Start = %v, want a refusal", err)
+	}
+}
+
+func TestStateTellsOtherCommandsWhereTheLabIs(t *testing.T) {
+	l := startLab(t, "tiny")
+	s, err := lab.ReadState(l.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Admin != l.AdminURL() || len(s.DNS) == 0 || s.Zone != "cdn.test" || s.HTTPPort != l.Plan().HTTPPort() {
+		t.Errorf("state = %+v", s)
+	}
+	resp, body := l.get(t, newClient(t, &http.Transport{DisableKeepAlives: true}), s.Admin+"/api/v1/status")
+	if resp.StatusCode != 200 || !strings.Contains(body, string(l.edges()[0].Name)) {
+		t.Errorf("status: %d %s", resp.StatusCode, body)
+	}
+}

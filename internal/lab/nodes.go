@@ -1,0 +1,78 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"cdnlab/dnsredirect"
+	"cdnlab/edge"
+	"cdnlab/internal/stats"
+	"cdnlab/mgmt"
+	"cdnlab/origin"
+	"cdnlab/regional"
+	"cdnlab/topology"
+)
+
+// dialTimeout bounds a connection between nodes, emulated distance included.
+const dialTimeout = 3 * time.Second
+
+// node binds the sockets of a node of the plan and builds its server.
+func (w *wiring) node(n topology.Node, s *sockets) (runner, error) {
+	ln, err := s.listen(string(n.Name), n.HTTP, "--http-port")
+	if err != nil {
+		return nil, err
+	}
+	log := w.opt.Log.With("node", string(n.Name))
+	counters := stats.New(time.Now())
+	switch n.Kind {
+	case topology.KindDNS:
+		udp, err := s.listenPacket(string(n.Name), n.DNS, "--dns-port")
+		if err != nil {
+			return nil, err
+		}
+		tcp, err := s.listen(string(n.Name), n.DNS, "--dns-port")
+		if err != nil {
+			return nil, err
+		}
+		return dnsredirect.New(dnsredirect.Config{Node: n, Topology: w.top, Plan: w.plan, Locator: w.locator, HTTP: ln,
+			PacketConn: w.links.datagrams(udp, w.locator), Listener: tcp, Dial: w.dialer(n), Stats: counters, Log: log, Now: time.Now})
+	case topology.KindOrigin:
+		return origin.New(origin.Config{Node: n, Topology: w.top, Listener: ln, DataDir: filepath.Join(w.dir.path, "origin", string(n.Name)),
+			Token: w.token, Secret: w.secret, Locator: w.locator, Stats: counters, Log: log, Drain: w.opt.Drain})
+	case topology.KindHub:
+		return regional.New(regional.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: ln, Dial: w.dialer(n), Secret: w.secret,
+			Stats: counters, Log: log, Now: time.Now, Drain: w.opt.Drain})
+	case topology.KindEdge:
+		return edge.New(edge.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: w.links.lastMile(ln, n, w.plan, w.locator), Dial: w.dialer(n),
+			Locator: w.locator, Secret: w.secret, Stats: counters, Log: log, AccessLog: w.opt.AccessLog, Now: time.Now, Drain: w.opt.Drain})
+	}
+	return nil, fmt.Errorf("start %s: a %s is no node", n.Name, n.Kind)
+}
+
+// dialer connects from a node, and from its address, to other nodes across the links between them.
+func (w *wiring) dialer(from topology.Node) func(context.Context, topology.Node) (net.Conn, error) {
+	var local net.Addr
+	if from.HTTP.Addr().IsLoopback() {
+		local = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from.HTTP.Addr(), 0))
+	}
+	return func(ctx context.Context, to topology.Node) (net.Conn, error) {
+		d := net.Dialer{Timeout: dialTimeout, LocalAddr: local}
+		return w.links.dial(ctx, from, to, func(ctx context.Context) (net.Conn, error) {
+			return d.DialContext(ctx, "tcp", to.HTTP.String())
+		})
+	}
+}
+
+// admin binds and builds the admin API.
+func (w *wiring) admin(s *sockets) (runner, error) {
+	ln, err := s.listen("admin", w.adminAddr(), "--admin-port")
+	if err != nil {
+		return nil, err
+	}
+	return mgmt.New(mgmt.Config{Listener: ln, Topology: w.top, Plan: w.plan, Lab: w, Token: w.token, Secret: w.secret,
+		Drain: w.opt.Drain, Log: w.opt.Log.With("node", "admin")})
+}

@@ -1,0 +1,42 @@
+package netem
+
+import (
+	"net"
+	"net/netip"
+)
+
+// Datagrams returns pc with datagrams lost as the link to their peer says; a nil link loses none. Those that arrive answer
+// at once: a DNS server has no place of its own, so no distance.
+func Datagrams(pc net.PacketConn, between func(peer netip.Addr) *Link) net.PacketConn {
+	return &packets{pc, between}
+}
+
+type packets struct {
+	net.PacketConn
+	between func(netip.Addr) *Link
+}
+
+func (p *packets) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := p.PacketConn.ReadFrom(b)
+		if err != nil || !p.lost(from) {
+			return n, from, err
+		}
+	}
+}
+
+func (p *packets) WriteTo(b []byte, to net.Addr) (int, error) {
+	if p.lost(to) {
+		return len(b), nil
+	}
+	return p.PacketConn.WriteTo(b, to)
+}
+
+func (p *packets) lost(peer net.Addr) bool {
+	a, ok := peer.(*net.UDPAddr)
+	if !ok {
+		return false
+	}
+	link := p.between(a.AddrPort().Addr().Unmap())
+	return link != nil && link.drops()
+}

@@ -1,0 +1,171 @@
+package proxy
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httputil"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Lengths of a body that are not a number of bytes.
+const (
+	lengthUnknown  = -1 // chunked, or until the connection closes
+	maxTrailer     = 16 << 10
+	bodyIdle       = 5 * time.Minute // the longest silence in a body: an event stream may well wait
+	maxLengthField = 18              // digits; any more could overflow
+)
+
+// body reads the body of a response by its framing (RFC 9112 §6.3). It returns io.EOF only after all of it; anything else
+// that ends it is an error, so that a truncated body is never taken for a whole one.
+type body struct {
+	length int64 // lengthUnknown when the framing does not tell it beforehand
+	src    io.Reader
+	idle   time.Duration
+	conn   *upConn
+	n      int64 // bytes read so far
+	done   bool  // all of it was read
+	failed bool  // it broke off
+}
+
+// newBody works out the framing of a response to a request of the given method.
+func newBody(c *upConn, h *responseHead, head bool) (*body, error) {
+	var codings, lengths []string
+	for name, value := range h.header.All() {
+		switch {
+		case strings.EqualFold(name, "Transfer-Encoding"):
+			codings = append(codings, value)
+		case strings.EqualFold(name, "Content-Length"):
+			lengths = append(lengths, value)
+		}
+	}
+	b := &body{conn: c, length: lengthUnknown, idle: bodyIdle}
+	length, err := contentLength(lengths)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(codings) > 0 && (len(lengths) > 0 || h.http10):
+		return nil, errors.New("the response has two framings: Transfer-Encoding beside Content-Length or in HTTP/1.0")
+	case len(codings) > 1 || len(codings) == 1 && !strings.EqualFold(codings[0], "chunked"):
+		return nil, fmt.Errorf("the response has the unknown transfer coding %.40q", strings.Join(codings, ", "))
+	case head || h.status < 200 || h.status == 204 || h.status == 304:
+		b.length, b.done = 0, true
+	case len(codings) == 1:
+		b.src = &chunks{br: c.br, data: httputil.NewChunkedReader(c.br)}
+	case len(lengths) > 0:
+		b.length, b.done = length, length == 0
+		b.src = &exactly{c.br, length}
+	default:
+		b.src = untilClose{c.br}
+	}
+	return b, nil
+}
+
+// contentLength reads the values of Content-Length; several that say the same are one (RFC 9112 §6.3).
+func contentLength(values []string) (int64, error) {
+	for _, v := range values {
+		if v != values[0] || v == "" || len(v) > maxLengthField || strings.Trim(v, "0123456789") != "" {
+			return 0, fmt.Errorf("malformed Content-Length %.40q", strings.Join(values, ", "))
+		}
+	}
+	if len(values) == 0 {
+		return lengthUnknown, nil
+	}
+	return strconv.ParseInt(values[0], 10, 64)
+}
+
+// Read reads what has come, waiting if nothing has.
+func (b *body) Read(p []byte) (int, error) {
+	if b.done {
+		return 0, io.EOF
+	}
+	if b.conn.br.Buffered() == 0 {
+		if err := b.conn.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := b.src.Read(p)
+	b.n += int64(n)
+	b.done = err == io.EOF
+	b.failed = err != nil && !b.done
+	return n, err
+}
+
+// WriteTo implements io.WriterTo: every piece is written as it comes.
+func (b *body) WriteTo(w io.Writer) (total int64, err error) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := b.Read(*buf)
+		if n > 0 {
+			written, werr := w.Write((*buf)[:n])
+			total += int64(written)
+			if werr != nil {
+				return total, werr
+			}
+		}
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// exactly reads a body of known length.
+type exactly struct {
+	br   *bufio.Reader
+	left int64
+}
+
+func (e *exactly) Read(p []byte) (int, error) {
+	if int64(len(p)) > e.left {
+		p = p[:e.left]
+	}
+	n, err := e.br.Read(p)
+	e.left -= int64(n)
+	switch {
+	case e.left == 0:
+		return n, io.EOF
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// chunks reads a chunked body and the trailer behind it, which is dropped (RFC 9112 §7.1.2 leaves that to the recipient).
+type chunks struct {
+	br   *bufio.Reader
+	data io.Reader
+}
+
+func (c *chunks) Read(p []byte) (int, error) {
+	n, err := c.data.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	for size := 0; ; {
+		line, err := c.br.ReadSlice('\n')
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return n, err
+		}
+		if string(line) == "\r\n" {
+			return n, io.EOF
+		}
+		if size += len(line); size > maxTrailer {
+			return n, errors.New("trailer of the response is too long")
+		}
+	}
+}
+
+// untilClose reads a body that ends with the connection.
+type untilClose struct{ br *bufio.Reader }
+
+func (u untilClose) Read(p []byte) (int, error) { return u.br.Read(p) }

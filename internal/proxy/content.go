@@ -1,0 +1,217 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+
+	"cdnlab/internal/cache"
+	"cdnlab/internal/httpcache"
+	"cdnlab/internal/stats"
+)
+
+// content is a response out of the cache: stored, or being stored.
+type content struct {
+	meta   *httpcache.Meta
+	header httpcache.Header
+	size   int64         // lengthUnknown while that is so
+	object *cache.Object // either this
+	fill   *cache.Fill   // or this
+	aged   bool          // it comes from a cache, here or below: Age belongs to it
+}
+
+func contentOf(o *cache.Object) content {
+	return content{meta: &o.Meta, header: o.Header, size: o.Size(), object: o}
+}
+
+// body returns a reader of a part.
+func (c *content) body(part httpcache.Span) (source, bool) {
+	if c.object != nil {
+		return c.object.Body(part), true
+	}
+	return c.fill.Reader(part)
+}
+
+// sendHit answers with a stored response that needs no question upstream.
+func (s *Server) sendHit(r *request, o *cache.Object, d httpcache.Decision) {
+	r.out.result = stats.Stale
+	if d.Outcome == httpcache.Hit {
+		r.out.result = stats.Hit
+	}
+	r.out.status = httpcache.CacheStatus{Hit: true, HasTTL: true, TTL: d.TTL}
+	c := contentOf(o)
+	c.aged = true
+	s.sendContent(r, &c) // never fails for an object
+}
+
+// sendContent answers with what the request's preconditions and ranges select (RFC 9110 §13.2, §14.2). It does nothing and
+// returns false when the body is no longer to be had.
+func (s *Server) sendContent(r *request, c *content) bool {
+	switch httpcache.Evaluate(&r.ask, c.meta) {
+	case httpcache.NotModified:
+		s.send(r, http.StatusNotModified, s.appendContent(r, c, http.StatusNotModified))
+		s.finish(r, 0)
+		return true
+	case httpcache.Failed:
+		s.send(r, http.StatusPreconditionFailed, s.appendContent(r, c, http.StatusPreconditionFailed))
+		s.sendBytes(r, nil)
+		return true
+	}
+	if c.size != lengthUnknown && r.ask.Range != "" {
+		switch sel := r.ask.Select(c.meta, c.size); sel.Status {
+		case http.StatusRequestedRangeNotSatisfiable:
+			b := s.appendContent(r, c, sel.Status)
+			b = append(httpcache.AppendUnsatisfied(append(b, "Content-Range: "...), c.size), crlf...)
+			s.send(r, sel.Status, b)
+			s.sendBytes(r, nil)
+			return true
+		case http.StatusPartialContent:
+			return s.sendPart(r, c, sel.Spans)
+		}
+	}
+	return s.sendWhole(r, c)
+}
+
+func (s *Server) sendWhole(r *request, c *content) bool {
+	code := int(c.meta.Status)
+	if r.rc.IsHead() {
+		s.send(r, code, s.appendContent(r, c, code))
+		if c.size != lengthUnknown {
+			r.rc.Response.Header.SetContentLength(int(c.size))
+		}
+		s.finish(r, 0)
+		return true
+	}
+	if c.object != nil {
+		if body, ok := c.object.Bytes(); ok {
+			s.send(r, code, s.appendContent(r, c, code))
+			s.sendBytes(r, body)
+			return true
+		}
+	}
+	src, ok := c.body(cache.All)
+	if ok {
+		s.send(r, code, s.appendContent(r, c, code))
+		s.sendStream(r, src, c.size, c.fill != nil)
+	}
+	return ok
+}
+
+// sendPart answers with one range, or with several as multipart/byteranges (RFC 9110 §14.6).
+func (s *Server) sendPart(r *request, c *content, spans []httpcache.Span) bool {
+	if len(spans) == 1 {
+		src, ok := c.body(spans[0])
+		if ok {
+			b := s.appendContent(r, c, http.StatusPartialContent)
+			b = append(httpcache.AppendContentRange(append(b, "Content-Range: "...), spans[0], c.size), crlf...)
+			s.send(r, http.StatusPartialContent, b)
+			s.sendStream(r, src, spans[0].Length, c.fill != nil)
+		}
+		return ok
+	}
+	parts := multipart{boundary: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()), contentType: c.header.Get("Content-Type"), size: c.size}
+	for _, span := range spans {
+		src, ok := c.body(span)
+		if !ok {
+			_ = parts.Close()
+			return false
+		}
+		parts.add(span, src)
+	}
+	b := s.appendContent(r, c, http.StatusPartialContent)
+	b = appendLine(b, "Content-Type", "multipart/byteranges; boundary="+parts.boundary)
+	s.send(r, http.StatusPartialContent, b)
+	s.sendStream(r, &parts, parts.length(), c.fill != nil)
+	return true
+}
+
+// appendContent appends the stored fields that belong to a response of the given status, and Age.
+func (s *Server) appendContent(r *request, c *content, code int) []byte {
+	b := r.buf
+	if code == int(c.meta.Status) {
+		b = appendStored(b, c.header)
+	} else {
+		for name, value := range c.header.All() {
+			if !leftOut(name, code, r) {
+				b = appendLine(b, name, value)
+			}
+		}
+	}
+	if c.aged {
+		b = appendAge(b, c.meta.Age(r.now))
+	}
+	return b
+}
+
+// leftOut reports whether a stored field does not go with another status than its own: a 304 says nothing about the body that
+// the client has (RFC 9110 §15.4.5), an error has none of it, and several ranges have a type of their own.
+func leftOut(name string, code int, r *request) bool {
+	if len(name) < len("Content-") || !strings.EqualFold(name[:len("Content-")], "Content-") {
+		return false
+	}
+	if code == http.StatusPartialContent {
+		return strings.EqualFold(name, "Content-Type") && strings.Contains(r.ask.Range, ",")
+	}
+	return !strings.EqualFold(name, "Content-Location")
+}
+
+// multipart is a body of several ranges.
+type multipart struct {
+	boundary    string
+	contentType string
+	size        int64 // of the whole representation
+	parts       []part
+}
+
+type part struct {
+	head   string
+	length int64
+	body   source
+}
+
+func (m *multipart) add(s httpcache.Span, body source) {
+	head := "\r\n--" + m.boundary + "\r\n"
+	if m.contentType != "" {
+		head += "Content-Type: " + m.contentType + "\r\n"
+	}
+	head += "Content-Range: " + string(httpcache.AppendContentRange(nil, s, m.size)) + "\r\n\r\n"
+	m.parts = append(m.parts, part{head, s.Length, body})
+}
+
+func (m *multipart) end() string { return "\r\n--" + m.boundary + "--\r\n" }
+
+func (m *multipart) length() int64 {
+	n := int64(len(m.end()))
+	for _, p := range m.parts {
+		n += int64(len(p.head)) + p.length
+	}
+	return n
+}
+
+// WriteTo implements io.WriterTo.
+func (m *multipart) WriteTo(w io.Writer) (total int64, err error) {
+	for _, p := range m.parts {
+		n, err := io.WriteString(w, p.head)
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+		body, err := p.body.WriteTo(w)
+		total += body
+		if err != nil {
+			return total, err
+		}
+	}
+	n, err := io.WriteString(w, m.end())
+	return total + int64(n), err
+}
+
+// Close implements io.Closer.
+func (m *multipart) Close() error {
+	for _, p := range m.parts {
+		_ = p.body.Close() // of memory: never fails
+	}
+	return nil
+}

@@ -1,0 +1,292 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"cdnlab/internal/stats"
+)
+
+// Limits of one exchange with an upstream server.
+const (
+	headTimeout = 60 * time.Second // from the end of the request to the head of the response: an app may think for long
+	stallLimit  = 30 * time.Second // for one write to make progress
+	recent      = 5 * time.Second  // idle connections younger than this may carry a request that cannot be repeated
+	maxInterim  = 16               // 1xx responses before the final one
+	prefetched  = 8 << 10          // what the front has of a request body when it hands the request over
+)
+
+// outgoing is a request on its way upstream. Its head is built once and serves every try.
+type outgoing struct {
+	head       []byte // request line and fields, without framing and the empty line
+	isHead     bool   // the method is HEAD
+	repeatable bool   // safe and without a body: it may be sent a second time
+	upgrade    bool   // asks for a tunnel
+	body       requestBody
+}
+
+// requestBody is what a client sends with its request.
+type requestBody struct {
+	io.Reader       // nil when there is none
+	length    int64 // lengthUnknown for a chunked one
+	abort     func()
+}
+
+// response is the answer to an outgoing request. It must be closed.
+type response struct {
+	responseHead
+	from   *Upstream
+	conn   *upConn
+	body   *body
+	upload *upload // of the request's body, while that goes on beside the response
+}
+
+// exchange sends a request on one connection and reads the head of the response. A kept connection that turns out to be
+// closed is replaced by a new one when the request may be repeated; other failures are the caller's to judge.
+func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, error) {
+	for fresh := false; ; fresh = true {
+		c, err := u.connect(ctx, out, fresh)
+		if err != nil {
+			u.stats.Fetch(stats.Fetch{To: u.Node.Kind, Err: true})
+			return nil, err
+		}
+		resp, err := u.roundTrip(c, out)
+		if err == nil {
+			return resp, nil
+		}
+		stale := c.used && out.repeatable && !timedOut(err)
+		u.put(c, false)
+		if !stale {
+			u.stats.Fetch(stats.Fetch{To: u.Node.Kind, Err: !isClients(err)})
+			return nil, err
+		}
+		u.forget() // the server has ended, or restarted: the others are closed as well
+	}
+}
+
+// connect returns a connection that is good enough for the request: one that cannot be repeated needs more certainty.
+func (u *Upstream) connect(ctx context.Context, out *outgoing, fresh bool) (*upConn, error) {
+	c, err := u.get(ctx, fresh)
+	if err != nil || out.repeatable || !c.used || time.Since(c.since) < recent && c.alive() {
+		return c, err
+	}
+	u.put(c, false)
+	return u.get(ctx, true)
+}
+
+func timedOut(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+func (u *Upstream) roundTrip(c *upConn, out *outgoing) (*response, error) {
+	up, err := send(c, out)
+	if err != nil {
+		return nil, err
+	}
+	resp := &response{from: u, conn: c, upload: up}
+	if err := resp.read(out); err != nil {
+		up.stop()
+		if up != nil && up.err != nil {
+			return nil, up.err
+		}
+		return nil, err
+	}
+	return resp, nil
+}
+
+// read waits for the final head.
+func (r *response) read(out *outgoing) (err error) {
+	for range maxInterim {
+		if r.responseHead, err = readHead(r.conn.br); err != nil {
+			return err
+		}
+		if r.status >= 200 || r.status == 101 && out.upgrade {
+			r.body, err = newBody(r.conn, &r.responseHead, out.isHead)
+			return err
+		}
+		if r.status == 101 {
+			return errors.New("the server switched protocols unasked")
+		}
+	}
+	return fmt.Errorf("more than %d interim responses", maxInterim)
+}
+
+// close ends the exchange; that of a nil response has. The connection is kept when nothing is left of it to come.
+func (r *response) close() {
+	if r == nil {
+		return
+	}
+	r.upload.stop()
+	if r.arrived() {
+		_, _ = io.Copy(io.Discard, r.body) // an end that is here already costs nothing
+	}
+	keep := r.body.done && r.status != 101 && !r.http10 && r.conn.br.Buffered() == 0 && (r.upload == nil || r.upload.err == nil)
+	for v := range r.header.Values("Connection") {
+		keep = keep && !hasToken(v, "close")
+	}
+	r.from.stats.Fetch(stats.Fetch{To: r.from.Node.Kind, Err: r.body.failed || r.ofTier(), Bytes: r.body.n})
+	r.from.put(r.conn, keep)
+}
+
+// begun reports whether some of the body is here already, arrived whether all of it is.
+func (r *response) begun() bool { return r.body.done || r.conn.br.Buffered() > 0 }
+
+func (r *response) arrived() bool {
+	left := r.body.length - r.body.n
+	return r.body.done || left >= 0 && left <= int64(r.conn.br.Buffered())
+}
+
+// WriteTo sends the body as it comes.
+func (r *response) WriteTo(w io.Writer) (int64, error) { return r.body.WriteTo(w) }
+
+// hasToken reports whether a comma-separated list has a member, in any case.
+func hasToken(list, member string) bool {
+	for m := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.Trim(m, " \t"), member) {
+			return true
+		}
+	}
+	return false
+}
+
+// send writes the request. A body that is not at hand goes on being sent beside the response: a server may answer while it
+// reads, or without reading all.
+func send(c *upConn, out *outgoing) (*upload, error) {
+	bw := writers.Get().(*bufio.Writer)
+	bw.Reset(rolling{c})
+	_, _ = bw.Write(out.head) // an error stays in bw until Flush
+	switch {
+	case out.body.Reader == nil:
+	case out.body.length >= 0:
+		_, _ = bw.WriteString("Content-Length: " + strconv.FormatInt(out.body.length, 10) + "\r\n")
+	default:
+		_, _ = bw.WriteString("Transfer-Encoding: chunked\r\n")
+	}
+	_, _ = bw.Write(crlf)
+	if out.body.Reader != nil && (out.body.length < 0 || out.body.length > prefetched) {
+		if err := c.SetReadDeadline(time.Time{}); err != nil {
+			return nil, err
+		}
+		return startUpload(c, bw, out.body), nil
+	}
+	defer putWriter(bw)
+	if out.body.Reader != nil {
+		if n, err := io.Copy(bw, out.body); err != nil || n != out.body.length {
+			return nil, clientError{errors.Join(err, io.ErrUnexpectedEOF)}
+		}
+	}
+	if err := bw.Flush(); err != nil {
+		return nil, err
+	}
+	return nil, c.SetReadDeadline(time.Now().Add(headTimeout))
+}
+
+// rolling is a connection on which each write has a time limit of its own.
+type rolling struct{ *upConn }
+
+func (r rolling) Write(p []byte) (int, error) {
+	if err := r.SetWriteDeadline(time.Now().Add(stallLimit)); err != nil {
+		return 0, err
+	}
+	return r.Conn.Write(p)
+}
+
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4<<10) }}
+
+func putWriter(bw *bufio.Writer) {
+	bw.Reset(nil)
+	writers.Put(bw)
+}
+
+// clientError says that the request broke off: it is not the upstream server's fault, and no try elsewhere can help.
+type clientError struct{ error }
+
+func (e clientError) Unwrap() error { return e.error }
+
+// upload is a request's body that is being sent. A nil upload has been sent.
+type upload struct {
+	done  chan struct{}
+	abort func() // ends a read from the client
+	conn  *upConn
+	err   error // valid after done
+}
+
+func startUpload(c *upConn, bw *bufio.Writer, b requestBody) *upload {
+	u := &upload{done: make(chan struct{}), abort: b.abort, conn: c}
+	go func() {
+		defer close(u.done)
+		defer putWriter(bw)
+		if u.err = copyBody(bw, b); u.err != nil {
+			return
+		}
+		u.err = c.SetReadDeadline(time.Now().Add(headTimeout))
+	}()
+	return u
+}
+
+// copyBody sends a body in its framing, each piece as it comes. When the client breaks off, the connection is closed so that
+// the server does not take what it has for all.
+func copyBody(bw *bufio.Writer, b requestBody) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for left := b.length; ; {
+		n, err := b.Read(*buf)
+		if n > 0 {
+			if b.length < 0 {
+				_, _ = fmt.Fprintf(bw, "%x\r\n", n) // an error stays in bw until Flush
+			}
+			_, _ = bw.Write((*buf)[:n])
+			if b.length < 0 {
+				_, _ = bw.Write(crlf)
+			}
+			if left -= int64(n); bw.Flush() != nil {
+				return errUpload
+			}
+		}
+		switch {
+		case err == io.EOF && b.length >= 0 && left != 0:
+			return clientError{io.ErrUnexpectedEOF}
+		case err == io.EOF && b.length < 0:
+			_, _ = bw.WriteString("0\r\n\r\n")
+			return bw.Flush()
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return clientError{err}
+		}
+	}
+}
+
+// errUpload says that the server does not read on; its answer may be there all the same.
+var errUpload = errors.New("the server stopped reading the request")
+
+const bufferSize = maxResponseHead // large enough for reads past the connection's own buffer
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
+
+// stop ends the upload, if it has not ended by itself, and waits until nothing of it is under way.
+func (u *upload) stop() {
+	if u == nil {
+		return
+	}
+	select {
+	case <-u.done:
+		return
+	default:
+	}
+	_ = u.conn.Conn.Close() // what was sent must not look complete
+	u.abort()
+	<-u.done
+	if u.err == nil {
+		u.err = errUpload
+	}
+}

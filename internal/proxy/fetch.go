@@ -1,0 +1,268 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"cdnlab/internal/cache"
+	"cdnlab/internal/httpcache"
+	"cdnlab/internal/stats"
+)
+
+// answer is what a fetch brought: one of the first four fields is set.
+type answer struct {
+	object *cache.Object // in the store: new, freshened, or stale as it is
+	fill   *cache.Fill   // being stored
+	resp   *response     // passed on: it is not stored
+	fail   *refusal      // nothing
+
+	result stats.Result
+	status int              // received from upstream; 0 when nothing came
+	below  httpcache.Header // fields that came with it, for what the tiers below say in them
+	vary   string
+	stored bool
+	detail string // why it was not stored, or what went wrong
+}
+
+// fetch answers a GET or HEAD that the store alone cannot. old is what it holds, if that is only to be validated.
+func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd httpcache.Fwd) {
+	r.out.status.Fwd = fwd
+	a := &r.ask
+	switch hash := hash(r.key); {
+	case a.Method == httpcache.MethodHead:
+		s.fetchHead(ctx, r, old)
+	case a.NoStore:
+		s.relay(ctx, r, stats.Miss, nil)
+	case a.NoCache, a.MaxAge >= 0, a.MinFresh >= 0, s.apart.has(hash, r.start):
+		s.alone(ctx, r, old)
+	default:
+		s.together(ctx, r, r.key, old)
+	}
+}
+
+// together fetches once for all who ask for the key at the same time.
+func (s *Server) together(ctx context.Context, r *request, key []byte, old *cache.Object) {
+	f, first := s.flights.join(key)
+	if first {
+		a := s.get(ctx, r, f, old, want{whole: true})
+		s.sendAnswer(ctx, r, a, old)
+		return
+	}
+	select {
+	case <-f.landed:
+	case <-ctx.Done():
+		s.fail(r, s.stopping())
+		return
+	}
+	r.out.status.Collapsed = true
+	switch {
+	case f.fail != nil:
+		s.sendAnswer(ctx, r, s.instead(r, old, f.fail), old)
+	case s.sendShared(r, f):
+	case f.vary != "" && len(key) == len(r.key): // the answer was for another variant: meet those who want the same
+		variant := append(append(bytes.Clone(key), 0), httpcache.AppendVariant(nil, f.vary, &r.ask)...)
+		s.together(ctx, r, variant, old)
+	default:
+		r.out.status.Collapsed = false
+		s.alone(ctx, r, old)
+	}
+}
+
+// sendShared answers with what a flight has brought, if that may be.
+func (s *Server) sendShared(r *request, f *flight) bool {
+	r.now = s.cfg.Now().UnixNano()
+	c := content{fill: f.fill}
+	if c.fill != nil {
+		c.meta, c.header, c.size = c.fill.Meta(), c.fill.Header(), c.fill.Length()
+		if !c.fill.Matches(&r.ask) {
+			return false
+		}
+	} else {
+		obj, _ := s.store.Find(r.key, &r.ask)
+		if obj == nil {
+			return false
+		}
+		c = contentOf(obj)
+	}
+	if httpcache.Decide(r.now, c.meta, &r.ask).Outcome == httpcache.Revalidate {
+		return false
+	}
+	r.out.result = stats.Miss
+	return s.sendContent(r, &c)
+}
+
+// alone fetches for this request only. A conditional or range request for what is not stored goes as the client sent it.
+func (s *Server) alone(ctx context.Context, r *request, old *cache.Object) {
+	asked := old == nil && (r.ask.Conditional || r.ask.Range != "") && s.apart.has(hash(r.key), r.start)
+	s.sendAnswer(ctx, r, s.get(ctx, r, nil, old, want{whole: !asked}), old)
+}
+
+// get fetches from the parents. f, which may be nil, lands.
+func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Object, w want) *answer {
+	if old != nil {
+		stored := old.Stored()
+		w.noneMatch, w.modifiedSince = stored.Validators()
+	}
+	ticket := s.store.Ticket()
+	sent := s.cfg.Now()
+	resp, err := s.forward(ctx, s.outgoing(r, w), r.site.Site, hash(r.key))
+	came := s.cfg.Now()
+	r.now = came.UnixNano()
+	if err != nil {
+		return s.landed(f, s.instead(r, old, s.noAnswer(r, err)))
+	}
+	if resp.ofTier() || old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
+		return s.landed(f, s.instead(r, old, failureOf(resp)))
+	}
+	rr := httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: r.now}
+	if resp.status == http.StatusNotModified && (w.noneMatch != "" || w.modifiedSince != "") {
+		stored := old.Stored()
+		adm, matched := httpcache.Freshen(&stored, &r.ask, &rr, &r.site.policy)
+		resp.close()
+		if !matched { // of something else: the stored response is of no use
+			return s.get(ctx, r, f, nil, want{whole: true})
+		}
+		a := &answer{object: s.store.Replace(old, adm), result: stats.Revalidated, status: resp.status, below: resp.header,
+			vary: adm.Meta.Vary, stored: adm.Stored, detail: adm.Detail}
+		return s.landed(f, a)
+	}
+	return s.take(r, f, resp, &rr, ticket)
+}
+
+func (s *Server) landed(f *flight, a *answer) *answer {
+	s.flights.land(f, a, false)
+	return a
+}
+
+// take stores a response, or lets it pass.
+func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Response, ticket cache.Ticket) *answer {
+	adm := httpcache.Admit(&r.ask, rr, &r.site.policy)
+	if adm.Stored && isEventStream(resp.header) {
+		adm = httpcache.Admission{Meta: adm.Meta, Detail: "an event stream has no end to wait for"}
+	}
+	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, vary: adm.Meta.Vary, detail: adm.Detail}
+	if adm.Stored {
+		a.fill = s.store.Begin(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: resp.body.length, Ticket: ticket})
+		if a.stored = a.fill.Storing(); !a.stored {
+			a.fill.Abort(cache.ErrClosed)
+			a.fill, a.detail = nil, "the response is too large for the cache"
+		}
+	}
+	if a.fill == nil || httpcache.Decide(r.now, &adm.Meta, &r.ask).Outcome == httpcache.Revalidate {
+		s.apart.mark(hash(r.key), r.start)
+	}
+	if a.fill == nil {
+		a.resp = resp
+		return s.landed(f, a)
+	}
+	resp.body.idle = stallLimit
+	if resp.arrived() {
+		if a.object = copyFill(resp, a.fill); a.object != nil {
+			a.fill = nil
+		}
+		return s.landed(f, a)
+	}
+	s.flights.land(f, a, true)
+	s.tasks.Go(func() {
+		defer s.flights.leave(f)
+		copyFill(resp, a.fill)
+	})
+	return a
+}
+
+// copyFill stores a body as it arrives; one that breaks off is not stored.
+func copyFill(resp *response, fill *cache.Fill) *cache.Object {
+	defer resp.close()
+	if _, err := resp.body.WriteTo(fill); err != nil {
+		fill.Abort(err)
+		return nil
+	}
+	obj, err := fill.Complete()
+	if err != nil {
+		return nil // its readers know
+	}
+	return obj
+}
+
+func isEventStream(h httpcache.Header) bool {
+	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
+}
+
+// instead answers when nothing usable came: with what is stored, though stale, if the rules allow it (RFC 9111 §4.2.4).
+func (s *Server) instead(r *request, old *cache.Object, why *refusal) *answer {
+	if old != nil && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
+		return &answer{object: old, result: stats.Stale, status: why.upstream, stored: true, detail: "served stale: " + why.sentence}
+	}
+	return &answer{fail: why, status: why.upstream}
+}
+
+// noAnswer makes the error for a request that no parent answered.
+func (s *Server) noAnswer(r *request, err error) *refusal {
+	var client clientError
+	if errors.As(err, &client) {
+		return refuse(http.StatusBadRequest, "the request's body broke off: %v", rootOf(err))
+	}
+	return refuse(http.StatusGatewayTimeout, "%s has no answer for http://%s%s: %v", s.name, r.host, r.target, err)
+}
+
+func (s *Server) stopping() *refusal {
+	return refuse(http.StatusServiceUnavailable, "%s is stopping", s.name)
+}
+
+// failureOf turns a response that is not going to be used into the error that says so; that of a tier keeps its sentence.
+func failureOf(resp *response) *refusal {
+	defer resp.close()
+	why := refuse(resp.status, "%s answered %d", resp.from.Node.Name, resp.status)
+	why.upstream = resp.status
+	if !resp.ofTier() {
+		return why
+	}
+	const most = 4 << 10
+	if text, err := io.ReadAll(io.LimitReader(resp.body, most)); err == nil && len(text) > 0 {
+		why.sentence = strings.TrimRight(string(text), "\n")
+	}
+	return why
+}
+
+// sendAnswer answers with what a fetch brought.
+func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cache.Object) {
+	o := &r.out
+	o.result, o.below = a.result, a.below
+	o.status.FwdStatus, o.status.Stored, o.status.Detail = a.status, a.stored && a.result != stats.Stale, a.detail
+	switch {
+	case a.fail != nil:
+		o.status.Detail = ""
+		s.fail(r, a.fail)
+	case a.resp != nil:
+		s.sendFetched(ctx, r, a)
+	default:
+		c := content{fill: a.fill, aged: a.below.Has("Age")}
+		if a.fill != nil {
+			c.meta, c.header, c.size = a.fill.Meta(), a.fill.Header(), a.fill.Length()
+		} else {
+			aged := c.aged || a.result == stats.Stale
+			c = contentOf(a.object)
+			c.aged = aged
+		}
+		if !s.sendContent(r, &c) { // the body outgrew the cache before its first reader came
+			s.alone(ctx, r, nil)
+		}
+	}
+}
+
+// sendFetched passes a response on that was fetched whole, for the cache, and is not stored. What the client asked for may
+// have been a part: that is asked for anew, so that a large body does not come for the sake of a small range.
+func (s *Server) sendFetched(ctx context.Context, r *request, a *answer) {
+	if a.status == http.StatusOK && r.ask.Range != "" && !r.retried {
+		a.resp.close()
+		r.retried = true
+		s.alone(ctx, r, nil)
+		return
+	}
+	s.sendPassed(r, a.resp)
+}

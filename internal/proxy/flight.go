@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"cdnlab/internal/cache"
+)
+
+// flight is a fetch that other requests for the same key wait for. It lands when it is known what came of it, and stays to
+// be joined while the body arrives.
+type flight struct {
+	key    string
+	landed chan struct{}
+
+	// What came of it, valid once landed. When both are nil the answer is in the store, or of no use to others.
+	fill *cache.Fill
+	fail *refusal
+	vary string // fields by which the answer varies
+}
+
+// flights are the fetches under way.
+type flights struct {
+	mu    sync.Mutex // guards byKey
+	byKey map[string]*flight
+}
+
+func (f *flights) init() { f.byKey = map[string]*flight{} }
+
+// join returns the fetch for a key; first says that the caller is the one to do it, and then to call land.
+func (f *flights) join(key []byte) (fl *flight, first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fl, ok := f.byKey[string(key)]; ok {
+		return fl, false
+	}
+	fl = &flight{key: string(key), landed: make(chan struct{})}
+	f.byKey[fl.key] = fl
+	return fl, true
+}
+
+// land tells the waiting what came of a fetch. One whose body is still arriving goes on to be found until leave.
+func (f *flights) land(fl *flight, a *answer, arriving bool) {
+	if fl == nil {
+		return
+	}
+	fl.fail, fl.vary = a.fail, a.vary
+	if arriving {
+		fl.fill = a.fill
+	} else {
+		f.leave(fl)
+	}
+	close(fl.landed)
+}
+
+// leave makes later requests look in the store.
+func (f *flights) leave(fl *flight) {
+	if fl == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.byKey, fl.key)
+}
+
+// apart remembers for a while which keys had answers that no other request could use. Requests for them do not wait for each
+// other, and go upstream as the client sent them.
+type apart struct {
+	mu   sync.Mutex // guards keys
+	keys *simplelru.LRU[uint64, time.Time]
+}
+
+const (
+	apartKeys = 8192
+	apartTime = 10 * time.Second
+)
+
+func (a *apart) init() {
+	a.keys, _ = simplelru.NewLRU[uint64, time.Time](apartKeys, nil) // fails for sizes below 1 only
+}
+
+func (a *apart) mark(hash uint64, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keys.Add(hash, now.Add(apartTime))
+}
+
+func (a *apart) has(hash uint64, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	until, ok := a.keys.Get(hash)
+	if ok && now.After(until) {
+		a.keys.Remove(hash)
+		return false
+	}
+	return ok
+}

@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"cdnlab/topology"
+)
+
+// Bounds of the tries for one request.
+const (
+	maxTries  = 4
+	tryBudget = 75 * time.Second // no try begins later than this
+)
+
+// tries are the failed tries of one request.
+type tries []try
+
+type try struct {
+	node topology.NodeName
+	err  error
+}
+
+// Error is a sentence that names what failed.
+func (t tries) Error() string {
+	all := make([]string, len(t))
+	for i, f := range t {
+		all[i] = fmt.Sprintf("%s: %s", f.node, plainly(f.err))
+	}
+	return strings.Join(all, "; ")
+}
+
+// plainly tells an error without the addresses that Go puts around it.
+func plainly(err error) string {
+	var dial dialError
+	switch {
+	case timedOut(err) && errors.As(err, &dial):
+		return "no connection within " + dialTimeout.String()
+	case timedOut(err):
+		return "no answer in time"
+	case errors.As(err, &dial):
+		return "cannot connect: " + rootOf(dial.error).Error()
+	}
+	return rootOf(err).Error()
+}
+
+func rootOf(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+// forward sends a request to the parents in their order until one has an answer. Tries after the first are for requests that
+// may be repeated and for those of which nothing was sent. A 5xx that a tier made counts as a failed try; when no parent does
+// better, it is the answer.
+func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site, hash uint64) (*response, error) {
+	var room [maxTries]*Upstream
+	start := time.Now()
+	var failed tries
+	var last *response
+	for i, u := range s.cfg.Parents.Choose(room[:0], site, hash, s.cfg.Now()) {
+		if i == maxTries || i > 0 && time.Since(start) > tryBudget {
+			break
+		}
+		resp, err := u.exchange(ctx, out)
+		if !isClients(err) {
+			s.cfg.Parents.Report(u, err == nil, s.cfg.Now())
+		}
+		switch {
+		case err == nil && !(resp.ofTier() && out.repeatable):
+			last.close()
+			return resp, nil
+		case err == nil:
+			last.close()
+			last = resp
+			continue
+		}
+		failed = append(failed, try{u.Node.Name, err})
+		var dial dialError
+		if !out.repeatable && !errors.As(err, &dial) || isClients(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	if last != nil {
+		return last, nil
+	}
+	return nil, failed
+}
+
+func isClients(err error) bool {
+	var c clientError
+	return errors.As(err, &c)
+}
+
+// ofTier reports whether the response is an error that a tier made and another might not.
+func (r *response) ofTier() bool {
+	switch r.status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return r.header.Has(errorHeader)
+	}
+	return false
+}

@@ -1,0 +1,42 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+
+	"cdnlab/internal/cache"
+)
+
+// maxRefreshes is how many stale responses are validated in the background at a time; more wait for the next request.
+const maxRefreshes = 64
+
+// refresh validates a stored response beside the request that it has answered (RFC 5861 §3).
+func (s *Server) refresh(ctx context.Context, r *request, old *cache.Object) {
+	select {
+	case s.refreshes <- struct{}{}:
+	default:
+		return
+	}
+	f, first := s.flights.join(r.key)
+	if !first {
+		<-s.refreshes
+		return
+	}
+	d := r.detached(s)
+	s.tasks.Go(func() {
+		defer func() { <-s.refreshes }()
+		if a := s.get(ctx, d, f, old, want{whole: true}); a.resp != nil {
+			a.resp.close()
+		}
+	})
+}
+
+// detached copies what of a request is needed once its connection has gone on to the next.
+func (r *request) detached(s *Server) *request {
+	d := &request{start: r.start, now: r.now, peer: r.peer, id: r.id, trusted: r.trusted, site: r.site, key: bytes.Clone(r.key),
+		method: bytes.Clone(r.method), host: bytes.Clone(r.host), target: bytes.Clone(r.target)}
+	d.ask.Reset(d.method)
+	var ignored seen
+	_ = d.readFields(bytes.Clone(r.rc.Request.Header.RawHeaders()), &ignored, s.cfg.Secret, s.loop) // it was read without fault before
+	return d
+}

@@ -1,0 +1,290 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"cdnlab/internal/httpcache"
+)
+
+// maxTarget is how long a request target may be.
+const maxTarget = 8 << 10
+
+// request is one request, checked and taken apart once. Its bytes are the connection's: they hold until the response has been
+// sent. Requests come from a pool.
+type request struct {
+	rc      *fasthttp.RequestCtx
+	peer    netip.Addr
+	id      [32]byte // X-Request-Id
+	start   time.Time
+	now     int64         // start in nanoseconds since the epoch
+	ask     httpcache.Ask // the fields
+	method  []byte
+	host    []byte // of the target, with its port if it has one
+	target  []byte // in origin form, or "*"
+	site    *site
+	body    requestBody
+	key     []byte // primary cache key
+	trusted bool   // a node of the lab sent it: what it says about the client is believed
+	tunnel  bool   // asks for a WebSocket
+	marked  bool   // Connection nominates fields of its own: the answer is not what others would get
+	looped  bool   // has passed this node before
+	retried bool   // was sent anew for the sake of its range
+	out     outcome
+	buf     []byte // scratch for the response's header lines
+}
+
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// refusal is why a request is answered by this node with an error.
+type refusal struct {
+	status   int
+	sentence string
+	upstream int // the status from upstream that led to it; 0 for none
+}
+
+func refuse(status int, format string, args ...any) *refusal {
+	return &refusal{status: status, sentence: fmt.Sprintf(format, args...)}
+}
+
+// seen are the fields that decide about framing, routing and trust.
+type seen struct {
+	host, length, coding, upgrade []byte
+	hosts, lengths, codings       int
+	connectionUpgrade             bool
+}
+
+// read takes the request apart. fasthttp has parsed it, more forgivingly than a cache can afford: what could be understood
+// in two ways is refused here (RFC 9112 §2.2, §3.2, §5, §6.3).
+func (r *request) read(secret, loopToken string) *refusal {
+	h := &r.rc.Request.Header
+	r.method = h.Method()
+	r.ask.Reset(r.method)
+	var s seen
+	if bad := r.readFields(h.RawHeaders(), &s, secret, loopToken); bad != nil {
+		return bad
+	}
+	switch string(h.Protocol()) {
+	case "HTTP/1.1", "HTTP/1.0":
+	default:
+		return refuse(http.StatusHTTPVersionNotSupported, "this server speaks HTTP/1.1, not %s", h.Protocol())
+	}
+	switch string(h.Method()) {
+	case "CONNECT":
+		return refuse(http.StatusNotImplemented, "CONNECT is not served here: this is no forward proxy")
+	case "TRACE":
+		return refuse(http.StatusMethodNotAllowed, "TRACE is not served here: it would show what tiers say to each other")
+	}
+	if bad := r.readTarget(h.RequestURI(), &s); bad != nil {
+		return bad
+	}
+	return r.readFraming(&s)
+}
+
+// readFields walks over the raw header section once.
+func (r *request) readFields(raw []byte, s *seen, secret, loopToken string) *refusal {
+	for len(raw) > 0 {
+		end := bytes.IndexByte(raw, '\n')
+		if end < 1 || raw[end-1] != '\r' {
+			return refuse(http.StatusBadRequest, "a header line does not end with CR LF")
+		}
+		line := raw[:end-1]
+		raw = raw[end+1:]
+		if len(line) == 0 {
+			break
+		}
+		i := bytes.IndexByte(line, ':')
+		if i < 1 || line[0] == '\t' || bytes.IndexByte(line[:i], ' ') >= 0 {
+			return refuse(http.StatusBadRequest, "malformed header line %.80q", line)
+		}
+		name, value := line[:i], bytes.Trim(line[i+1:], " \t")
+		r.ask.Add(name, value)
+		if bad := r.notice(name, value, s, secret, loopToken); bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+// notice looks at one field; most fall through the switch by their length.
+func (r *request) notice(name, value []byte, s *seen, secret, loopToken string) *refusal {
+	switch len(name) {
+	case len("Host"):
+		if equalFold(name, "Host") {
+			s.host = value
+			s.hosts++
+		}
+	case len("Expect"):
+		if equalFold(name, "Expect") && !equalFold(value, "100-continue") {
+			return refuse(http.StatusExpectationFailed, "unknown expectation %.40q", value)
+		}
+	case len("Upgrade"):
+		if equalFold(name, "Upgrade") {
+			s.upgrade = value
+		}
+	case len("CDN-Loop"):
+		if equalFold(name, "CDN-Loop") {
+			r.looped = r.looped || loops(string(value), loopToken)
+		}
+	case len("Connection"):
+		if equalFold(name, "Connection") {
+			r.readConnection(string(value), s)
+		}
+	case len(secretHeader):
+		if equalFold(name, secretHeader) && secret != "" {
+			r.trusted = subtle.ConstantTimeCompare(value, []byte(secret)) == 1
+		}
+	case len("Content-Length"):
+		if equalFold(name, "Content-Length") {
+			s.length = value
+			s.lengths++
+		}
+	case len("Transfer-Encoding"):
+		if equalFold(name, "Transfer-Encoding") {
+			s.coding = value
+			s.codings++
+		}
+	}
+	return nil
+}
+
+func equalFold(b []byte, s string) bool { return bytes.EqualFold(b, []byte(s)) }
+
+// readConnection sorts the options of Connection: to hop-by-hop fields proper it may point, and when it points to others they
+// are not forwarded and the request has nothing to do with the cache.
+func (r *request) readConnection(value string, s *seen) {
+	for option := range strings.SplitSeq(value, ",") {
+		switch option = strings.Trim(option, " \t"); {
+		case strings.EqualFold(option, "upgrade"):
+			s.connectionUpgrade = true
+		case option == "", strings.EqualFold(option, "close"), httpcache.HopByHop(option):
+		default:
+			r.marked = true
+		}
+	}
+}
+
+// loops reports whether a CDN-Loop value names this node (RFC 8586 §2).
+func loops(value, token string) bool {
+	for member := range strings.SplitSeq(value, ",") {
+		id, _, _ := strings.Cut(member, ";")
+		if strings.EqualFold(strings.Trim(id, " \t"), token) {
+			return true
+		}
+	}
+	return false
+}
+
+// readTarget finds host and origin form. Of a target in absolute form the host counts, not that of the Host field
+// (RFC 9112 §3.2.2).
+func (r *request) readTarget(target []byte, s *seen) *refusal {
+	switch {
+	case len(target) > maxTarget:
+		return refuse(http.StatusRequestURITooLong, "the request target exceeds %d bytes", maxTarget)
+	case s.hosts != 1:
+		return refuse(http.StatusBadRequest, "the request has %d Host fields, want one", s.hosts)
+	case bytes.IndexByte(target, '#') >= 0:
+		return refuse(http.StatusBadRequest, "a request target has no fragment")
+	}
+	r.host, r.target = s.host, target
+	if target[0] != '/' && string(target) != "*" {
+		if !r.absolute(target) {
+			return refuse(http.StatusBadRequest, "malformed request target %.80q", target)
+		}
+	}
+	if !validHost(r.host) || !validHost(s.host) {
+		return refuse(http.StatusBadRequest, "malformed host %.80q", r.host)
+	}
+	return nil
+}
+
+// absolute splits "http://host/path".
+func (r *request) absolute(target []byte) bool {
+	scheme, rest, ok := bytes.Cut(target, []byte("://"))
+	if !ok || !equalFold(scheme, "http") && !equalFold(scheme, "https") {
+		return false
+	}
+	end := bytes.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	r.host, r.target = rest[:end], rest[end:]
+	if end == len(rest) || rest[end] == '?' {
+		r.target = append([]byte{'/'}, rest[end:]...)
+	}
+	return true
+}
+
+// validHost reports whether b is a host and perhaps a port, in the characters that real ones have (RFC 9110 §4.2, §7.2).
+func validHost(b []byte) bool {
+	host, port := splitPort(b)
+	if len(port) > 5 || len(bytes.Trim(port, "0123456789")) > 0 {
+		return false
+	}
+	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
+		return len(bytes.Trim(host[1:len(host)-1], "0123456789abcdefABCDEF:.")) == 0
+	}
+	for _, c := range host {
+		if !tokenChars[c] || c == '\'' || c == '`' || c == '|' {
+			return false
+		}
+	}
+	return len(host) > 0
+}
+
+// splitPort cuts the port off a host.
+func splitPort(b []byte) (host, port []byte) {
+	if i := bytes.LastIndexByte(b, ':'); i >= 0 && bytes.IndexByte(b[i:], ']') < 0 {
+		return b[:i], b[i+1:]
+	}
+	return b, nil
+}
+
+// readFraming works out the body, which is streamed.
+func (r *request) readFraming(s *seen) *refusal {
+	h := &r.rc.Request.Header
+	switch {
+	case s.lengths > 1, s.codings > 1, s.lengths > 0 && s.codings > 0:
+		return refuse(http.StatusBadRequest, "the request has more than one framing")
+	case s.codings == 1 && !equalFold(s.coding, "chunked"):
+		return refuse(http.StatusNotImplemented, "unknown transfer coding %.40q", s.coding)
+	case s.codings == 1:
+		r.body.length = lengthUnknown
+	case s.lengths == 1:
+		r.body.length = int64(h.ContentLength())
+	}
+	if r.body.length != 0 {
+		r.body.Reader = &clientBody{rc: r.rc}
+		r.body.abort = func() { _ = r.rc.SetReadDeadline(time.Unix(1, 0)) } // a connection that is gone has no reader
+	}
+	r.tunnel = s.connectionUpgrade && equalFold(s.upgrade, "websocket") && h.IsGet() && h.IsHTTP11() && r.body.Reader == nil
+	return nil
+}
+
+// clientBody reads what the client sends, each piece within a time limit of its own.
+type clientBody struct {
+	rc *fasthttp.RequestCtx
+	n  int64
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	stream := b.rc.RequestBodyStream()
+	if stream == nil {
+		return 0, io.EOF
+	}
+	if err := b.rc.SetReadDeadline(time.Now().Add(stallLimit)); err != nil {
+		return 0, err
+	}
+	n, err := stream.Read(p)
+	b.n += int64(n)
+	return n, err
+}

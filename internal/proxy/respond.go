@@ -1,0 +1,249 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"cdnlab/internal/httpcache"
+	"cdnlab/internal/stats"
+)
+
+// outcome is how a request was answered, for the response's own fields, the counters and the log.
+type outcome struct {
+	result stats.Result
+	status httpcache.CacheStatus
+	below  httpcache.Header // of upstream, whose members of Cache-Status and Server-Timing belong to this response too
+	ttfb   time.Duration
+}
+
+// cacheWords are what X-Cache says.
+var cacheWords = [...]string{
+	stats.Hit: "HIT", stats.Miss: "MISS", stats.Stale: "STALE", stats.Revalidated: "REVALIDATED", stats.Pass: "PASS", stats.Failed: "ERROR",
+}
+
+// send gives fasthttp the head of a response. fasthttp keeps neither the order nor the case nor every repetition of the fields
+// it knows, and takes longer for each one than a copy takes for all: so lines, which is the complete section except for
+// framing, goes to it as if it were one field, up to the value of Via, which comes last.
+func (s *Server) send(r *request, code int, lines []byte) {
+	lines = s.appendHandling(lines, r)
+	lines = append(lines, "Via"...)
+	resp := &r.rc.Response
+	resp.SetStatusCode(code)
+	resp.Header.SetCanonical(lines, s.viaValue)
+	r.buf = lines
+}
+
+// appendHandling appends what this node says about the handling of the request.
+func (s *Server) appendHandling(b []byte, r *request) []byte {
+	o := &r.out
+	o.ttfb = s.cfg.Now().Sub(r.start)
+	b = append(b, "Cache-Status: "...)
+	b = appendMembers(b, o.below, "Cache-Status")
+	o.status.Cache = s.name
+	b = append(o.status.Append(b), "\r\nServer-Timing: "...)
+	b = appendMembers(b, o.below, "Server-Timing")
+	b = append(append(b, s.tier...), ";dur="...)
+	b = strconv.AppendFloat(b, float64(o.ttfb.Microseconds())/1000, 'f', -1, 64)
+	b = append(append(append(b, `;desc="`...), s.name...), "\"\r\n"...)
+	if r.trusted {
+		return b
+	}
+	b = append(append(b, "X-Cache: "...), cacheWords[o.result]...)
+	b = append(append(append(b, ", "...), s.name...), "\r\nX-Request-Id: "...)
+	return append(append(b, r.id[:]...), crlf...)
+}
+
+func appendMembers(b []byte, below httpcache.Header, field string) []byte {
+	for v := range below.Values(field) {
+		if v != "" {
+			b = append(append(b, v...), ", "...)
+		}
+	}
+	return b
+}
+
+// appendStored appends the fields of a stored response.
+func appendStored(b []byte, h httpcache.Header) []byte {
+	for name, value := range h.All() {
+		b = appendLine(b, name, value)
+	}
+	return b
+}
+
+// appendPassed appends the fields of a response that is passed on as it came.
+func (s *Server) appendPassed(b []byte, r *request, resp *response) []byte {
+	dated := false
+	for name, value := range resp.header.Forward() {
+		switch {
+		case contains(handlingFields, name):
+		case inner(name) && !(r.trusted && strings.EqualFold(name, errorHeader)):
+		default:
+			dated = dated || strings.EqualFold(name, "Date")
+			b = appendLine(b, name, value)
+		}
+	}
+	if !dated {
+		b = appendDate(b, r.now)
+	}
+	return b
+}
+
+// handlingFields of an upstream response are framing, or are made anew.
+var handlingFields = set("Content-Length", "Cache-Status", "Server-Timing", "X-Cache", "X-Request-Id")
+
+func appendDate(b []byte, now int64) []byte {
+	return append(httpcache.AppendDate(append(b, "Date: "...), now), crlf...)
+}
+
+func appendAge(b []byte, age time.Duration) []byte {
+	b = strconv.AppendInt(append(b, "Age: "...), int64(age/time.Second), 10)
+	return append(b, crlf...)
+}
+
+// fail answers with a sentence of this node.
+func (s *Server) fail(r *request, why *refusal) {
+	r.out.result = stats.Failed
+	b := append(r.buf, "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"...)
+	b = appendDate(b, r.now)
+	if why.status == http.StatusMethodNotAllowed {
+		b = append(b, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"...)
+	}
+	if r.trusted && why.status > http.StatusInternalServerError {
+		b = appendLine(b, errorHeader, s.name)
+	}
+	s.send(r, why.status, b)
+	s.sendBytes(r, []byte(why.sentence+"\n"))
+}
+
+// sendBytes answers with a body in one piece and ends the request.
+func (s *Server) sendBytes(r *request, body []byte) {
+	r.rc.Response.SetBodyRaw(body)
+	n := int64(len(body))
+	if r.rc.IsHead() {
+		r.rc.Response.Header.SetContentLength(len(body))
+		n = 0
+	}
+	s.finish(r, n)
+}
+
+// source is where a body comes from.
+type source interface {
+	io.WriterTo
+	io.Closer
+}
+
+// sendStream answers with a body that arrives while it is sent, and ends the request when it has been sent. length is
+// lengthUnknown for one whose end alone tells it. early says that its beginning is not here yet.
+func (s *Server) sendStream(r *request, src source, length int64, early bool) {
+	b := &bodyStream{s: s, r: r, src: src}
+	if length == lengthUnknown && !r.rc.Request.Header.IsHTTP11() {
+		s.sendUntilClose(r, b)
+		return
+	}
+	r.rc.Response.ImmediateHeaderFlush = early
+	r.rc.Response.SetBodyStream(b, int(length))
+}
+
+// sendUntilClose answers a client of HTTP/1.0, which knows no chunks: the end of the connection is the end of the body.
+func (s *Server) sendUntilClose(r *request, b *bodyStream) {
+	head := append([]byte("HTTP/1.1 "), strconv.Itoa(r.rc.Response.StatusCode())...)
+	head = append(append(append(append(head, ' '), http.StatusText(r.rc.Response.StatusCode())...), crlf...), r.buf...)
+	head = append(append(append(head, ": "...), s.viaValue...), "\r\nConnection: close\r\n\r\n"...)
+	s.hijack(r.rc, func(c net.Conn) {
+		if _, err := c.Write(head); err == nil {
+			_, _ = b.WriteTo(c) // the client sees how far it came
+		}
+	}, func() { _ = b.Close() })
+}
+
+// bodyStream is a response's body on its way to the client. fasthttp has it write itself, and closes it.
+type bodyStream struct {
+	s      *Server
+	r      *request
+	src    source
+	n      int64
+	closed bool
+}
+
+// Read is never called: see SupportsBodyWriteTo.
+func (b *bodyStream) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
+
+// SupportsBodyWriteTo makes fasthttp call WriteTo, also for chunked bodies (fasthttp.BodyWriterTo).
+func (b *bodyStream) SupportsBodyWriteTo() bool { return true }
+
+// WriteTo implements io.WriterTo.
+func (b *bodyStream) WriteTo(w io.Writer) (int64, error) {
+	n, err := b.src.WriteTo(&paced{w: w, rc: b.r.rc})
+	b.n += n
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *bodyStream) Close() error {
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	err := b.src.Close()
+	b.s.finish(b.r, b.n)
+	return err
+}
+
+// maxPiece is how much of a body is written under one time limit, which makes a client slower than 9 kB/s one that stalls.
+const maxPiece = 256 << 10
+
+// paced writes to a client, each piece within a time limit.
+type paced struct {
+	w  io.Writer
+	rc *fasthttp.RequestCtx
+}
+
+func (p *paced) Write(b []byte) (total int, err error) {
+	for len(b) > 0 && err == nil {
+		if err = p.rc.SetWriteDeadline(time.Now().Add(stallLimit)); err != nil {
+			break
+		}
+		var n int
+		n, err = p.w.Write(b[:min(len(b), maxPiece)])
+		total += n
+		b = b[n:]
+	}
+	return total, err
+}
+
+// Record is a finished request. Its byte slices are valid during the call that gets it.
+type Record struct {
+	Time         time.Time
+	Client       Client
+	Method, Host []byte
+	Target       []byte
+	Status       int
+	Bytes        int64 // of the response's body
+	TTFB, Total  time.Duration
+	Cache        string // HIT, MISS …
+	RequestID    []byte
+}
+
+// finish counts and logs a request that has been answered with n bytes of body, and gives it back to the pool.
+func (s *Server) finish(r *request, n int64) {
+	code := r.rc.Response.StatusCode()
+	in := int64(0)
+	if b, ok := r.body.Reader.(*clientBody); ok {
+		in = b.n
+	}
+	s.cfg.Stats.Request(r.rc.ConnID(), stats.Request{Result: r.out.result, Status: code, In: in, Out: n, TTFB: r.out.ttfb})
+	if s.cfg.Record != nil {
+		s.cfg.Record(&Record{
+			Time: r.start, Client: s.client(r), Method: r.rc.Method(), Host: r.host, Target: r.target, Status: code, Bytes: n,
+			TTFB: r.out.ttfb, Total: s.cfg.Now().Sub(r.start), Cache: cacheWords[r.out.result], RequestID: r.id[:],
+		})
+	}
+	r.rc, r.body, r.out = nil, requestBody{}, outcome{}
+	requests.Put(r)
+}

@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Limits of a client's connection.
+const (
+	requestHead  = 15 * time.Second // for the head of a request
+	requestIdle  = 2 * time.Minute  // between two requests
+	responseTime = time.Minute      // for a response that is written in one piece
+)
+
+// Run serves until ctx ends, then waits up to Config.Drain for the requests under way. It runs once.
+func (s *Server) Run(ctx context.Context) error {
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	conns := &connections{open: map[net.Conn]bool{}, hijacks: &s.hijacks}
+	server := s.front(work, conns)
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(s.cfg.Listener) }()
+	var err error
+	select {
+	case err = <-failed:
+		err = fmt.Errorf("serve HTTP: %w", err)
+		failed <- nil
+	case <-ctx.Done():
+	}
+	s.hijacks.end() // a tunnel has no end to wait for
+	late := time.AfterFunc(s.cfg.Drain, func() {
+		cut()
+		s.cfg.Parents.Close()
+		conns.closeAll()
+	})
+	defer late.Stop()
+	err = errors.Join(err, server.Shutdown()) // returns once every connection has ended
+	<-failed
+	cut()
+	s.cfg.Parents.Close() // ends what goes on for the cache alone
+	s.hijacks.active.Wait()
+	s.tasks.Wait()
+	return err
+}
+
+// front is the HTTP server that clients talk to.
+func (s *Server) front(work context.Context, conns *connections) *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                      func(rc *fasthttp.RequestCtx) { s.serve(work, rc) },
+		ErrorHandler:                 s.malformed,
+		ConnState:                    conns.changed,
+		Logger:                       slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug), // about peers that went away, mostly
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		MaxRequestBodySize:           math.MaxInt, // bodies are streamed
+		ReadBufferSize:               s.cfg.MaxHead,
+		ReadTimeout:                  requestHead,
+		IdleTimeout:                  requestIdle,
+		WriteTimeout:                 responseTime,
+		LazyRequestTime:              true, // the clock is Config.Now
+		NoDefaultServerHeader:        true,
+		NoDefaultDate:                true,
+		NoDefaultContentType:         true,
+		CloseOnShutdown:              true,
+	}
+}
+
+// malformed answers what fasthttp could not parse; the connection is closed behind it.
+func (s *Server) malformed(rc *fasthttp.RequestCtx, err error) {
+	why := refuse(http.StatusBadRequest, "malformed request")
+	var small *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.As(err, &small):
+		why = refuse(http.StatusRequestHeaderFieldsTooLarge, "the head of the request exceeds %d bytes", s.cfg.MaxHead)
+	case timedOut(err):
+		why = refuse(http.StatusRequestTimeout, "the request did not arrive within %s", requestHead)
+	}
+	rc.Response.Reset()
+	s.fail(s.begin(rc), why)
+}
+
+// connections are those that the front has open.
+type connections struct {
+	hijacks *hijacks
+	mu      sync.Mutex // guards the fields below
+	open    map[net.Conn]bool
+	closed  bool
+}
+
+func (c *connections) changed(conn net.Conn, state fasthttp.ConnState) {
+	switch state {
+	case fasthttp.StateNew:
+		c.add(conn)
+	case fasthttp.StateClosed:
+		c.hijacks.gone(conn)
+		c.remove(conn)
+	case fasthttp.StateHijacked:
+		c.remove(conn)
+	}
+}
+
+func (c *connections) add(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[conn] = true
+	if c.closed {
+		_ = conn.Close() // came in while the server was closing
+	}
+}
+
+func (c *connections) remove(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, conn)
+}
+
+// closeAll breaks every connection off.
+func (c *connections) closeAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for conn := range c.open {
+		_ = conn.Close() // its goroutine meets the error
+	}
+}

@@ -1,0 +1,199 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/valyala/fasthttp"
+
+	"cdnlab/internal/cache"
+	"cdnlab/internal/httpcache"
+	"cdnlab/internal/probe"
+	"cdnlab/internal/stats"
+	"cdnlab/topology"
+)
+
+// Config is what a tier needs. All but Locate and Record is required.
+type Config struct {
+	Node     topology.Node
+	Topology *topology.Topology
+	Listener net.Listener // Run closes it
+	Parents  Parents
+	RAM      topology.Bytes // budget of the cache
+	MaxHead  int            // bytes of a request's head; that of a parent is larger, since each tier adds to it
+	Secret   string         // of the lab's nodes; "" trusts nobody
+	Stats    *stats.Node
+	Log      *slog.Logger
+	Locate   func(netip.Addr) Client // places clients; nil places none
+	Record   func(*Record)           // takes each finished request and keeps nothing that the Record points to; nil takes none
+	Now      func() time.Time
+	Drain    time.Duration // how long Run waits for requests under way when it stops
+}
+
+// Client is what is known of who sent a request.
+type Client struct {
+	Addr          netip.Addr // as outsiders see it
+	Place         string     // of the topology; "" when none
+	City, Country string
+}
+
+// Parents chooses where the requests of this node go. Its methods are called concurrently.
+type Parents interface {
+	// Choose appends the servers to try for an object of a site to dst, best first. hash is of the object's key.
+	Choose(dst []*Upstream, site *topology.Site, hash uint64, now time.Time) []*Upstream
+	// Report tells how a try went: ok says that the server answered, whatever it answered.
+	Report(u *Upstream, ok bool, now time.Time)
+	// Close breaks off what goes on with any of them.
+	Close()
+}
+
+// Server is a caching tier: the part that edges and hubs have in common.
+type Server struct {
+	cfg       Config
+	name      string // of the node
+	tier      string // "edge" or "hub"
+	via       string // member of Via
+	viaValue  []byte
+	loop      string // member of CDN-Loop
+	probe     *probe.Handler
+	store     *cache.Store
+	sites     map[string]*site
+	hosts     string // the sites' hosts, for sentences
+	flights   flights
+	apart     apart
+	hijacks   hijacks
+	refreshes chan struct{}  // one for each refresh under way
+	tasks     sync.WaitGroup // goroutines that outlive the handler which started them
+}
+
+// site is a site with what is worked out once.
+type site struct {
+	*topology.Site
+	host   []byte
+	policy httpcache.Policy
+}
+
+// New prepares a tier.
+func New(cfg Config) *Server {
+	name := string(cfg.Node.Name)
+	s := &Server{
+		cfg: cfg, name: name, viaValue: []byte("1.1 " + name + " (cdnlab)"), refreshes: make(chan struct{}, maxRefreshes),
+		tier: cfg.Node.Kind.String(), via: "1.1 " + name + " (cdnlab)", loop: name + ".cdnlab",
+		probe: probe.New(probe.Config{Node: cfg.Node, Zone: cfg.Topology.Zone, Stats: cfg.Stats}),
+		store: cache.New(cache.Config{Budget: int64(cfg.RAM)}),
+		sites: map[string]*site{},
+		hosts: hostList(cfg.Topology.Sites),
+	}
+	s.flights.init()
+	s.apart.init()
+	s.hijacks.init()
+	for i := range cfg.Topology.Sites {
+		t := &cfg.Topology.Sites[i]
+		s.sites[t.Host] = &site{t, []byte(t.Host), httpcache.Policy{TTL: t.Cache.TTL, StaleIfError: t.Cache.StaleIfError}}
+	}
+	cfg.Stats.SetCache(func() stats.Cache {
+		c := s.store.Stats()
+		return stats.Cache{Objects: int64(c.Objects), Bytes: c.Bytes, Budget: c.Budget, Evictions: c.Evictions}
+	})
+	return s
+}
+
+// hostList names the sites in a sentence.
+func hostList(sites []topology.Site) string {
+	const most = 8
+	var hosts []string
+	for i := range sites[:min(len(sites), most)] {
+		hosts = append(hosts, sites[i].Host)
+	}
+	list := strings.Join(hosts, ", ")
+	if more := len(sites) - most; more > 0 {
+		list = fmt.Sprintf("%s and %d more", list, more)
+	}
+	return list
+}
+
+// serve answers one request.
+func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
+	if s.probe.Serve(rc) {
+		return
+	}
+	r := s.begin(rc)
+	if bad := r.read(s.cfg.Secret, s.loop); bad != nil {
+		rc.SetConnectionClose()
+		s.fail(r, bad)
+		return
+	}
+	if bad := s.route(r); bad != nil {
+		s.fail(r, bad)
+		return
+	}
+	s.handle(ctx, r)
+}
+
+// begin takes a request from the pool.
+func (s *Server) begin(rc *fasthttp.RequestCtx) *request {
+	r := requests.Get().(*request)
+	*r = request{ask: r.ask, key: r.key[:0], buf: r.buf[:0], rc: rc, start: s.cfg.Now(), peer: addrOf(rc.RemoteAddr())}
+	r.now = r.start.UnixNano()
+	r.makeID()
+	return r
+}
+
+// route finds the site.
+func (s *Server) route(r *request) *refusal {
+	host, _ := splitPort(r.host)
+	if r.site = s.sites[string(host)]; r.site == nil {
+		r.site = s.sites[strings.TrimSuffix(strings.ToLower(string(host)), ".")]
+	}
+	switch {
+	case r.site == nil:
+		return refuse(http.StatusNotFound, "unknown host %q: this CDN serves %s", host, s.hosts)
+	case r.looped:
+		return refuse(http.StatusLoopDetected, "the request has been at %s before: CDN-Loop names it", s.name)
+	}
+	return nil
+}
+
+func (s *Server) handle(ctx context.Context, r *request) {
+	switch {
+	case r.tunnel:
+		s.openTunnel(ctx, r)
+	case !r.ask.Cacheable() || r.body.Reader != nil || r.marked:
+		s.pass(ctx, r)
+	default:
+		r.key = httpcache.AppendKey(r.key, r.site.host, r.target, r.site.Cache.Query)
+		s.cached(ctx, r)
+	}
+}
+
+// cached answers a GET or HEAD, from the store if that may be.
+func (s *Server) cached(ctx context.Context, r *request) {
+	obj, fwd := s.store.Find(r.key, &r.ask)
+	if obj != nil {
+		d := httpcache.Decide(r.now, &obj.Meta, &r.ask)
+		if d.Outcome == httpcache.HitRevalidate {
+			s.refresh(ctx, r, obj)
+		}
+		if d.Outcome != httpcache.Revalidate {
+			s.sendHit(r, obj, d)
+			return
+		}
+		fwd = d.Fwd
+	}
+	if r.ask.OnlyIfCached {
+		s.fail(r, refuse(http.StatusGatewayTimeout, "the request says only-if-cached and %s has no answer stored that may be used", s.name))
+		return
+	}
+	s.fetch(ctx, r, obj, fwd)
+}
+
+// hash spreads keys over servers: the same for every node, so that each object has one home.
+func hash(key []byte) uint64 { return xxhash.Sum64(key) }

@@ -1,0 +1,195 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"cdnlab/internal/stats"
+	"cdnlab/topology"
+)
+
+// Limits of the connections to one upstream server.
+const (
+	dialTimeout = 3 * time.Second
+	maxIdle     = 256              // connections kept between requests
+	idleLimit   = 30 * time.Second // well below what any tier waits for the next request
+)
+
+// Dialer connects to a node.
+type Dialer func(ctx context.Context, to topology.Node) (net.Conn, error)
+
+// Upstream is one server that requests are forwarded to, with the connections to it. It is an HTTP client of its own rather
+// than a fasthttp.HostClient because that one puts a single deadline on a whole response, however long its body, hides
+// whether a connection had been used before, cannot hand a connection over for a tunnel, and leaves a goroutine behind.
+type Upstream struct {
+	Node  topology.Node
+	dial  Dialer
+	stats *stats.Node
+
+	mu     sync.Mutex // guards the fields below
+	idle   []*upConn  // the one used last at the end
+	open   map[*upConn]bool
+	closed bool
+}
+
+// upConn is a connection to an upstream server. One exchange at a time uses it.
+type upConn struct {
+	net.Conn
+	br    *bufio.Reader // during an exchange
+	used  bool          // an earlier exchange went well on it
+	since time.Time     // when it became idle
+}
+
+// NewUpstream returns the way to a node; it connects when first used.
+func NewUpstream(node topology.Node, dial Dialer, counters *stats.Node) *Upstream {
+	return &Upstream{Node: node, dial: dial, stats: counters, open: map[*upConn]bool{}}
+}
+
+var errClosed = errors.New("the node is stopping")
+
+// dialError says that no connection came about: nothing of the request was sent.
+type dialError struct{ error }
+
+func (e dialError) Unwrap() error { return e.error }
+
+// get returns a connection: one that is idle, unless fresh asks for a new one.
+func (u *Upstream) get(ctx context.Context, fresh bool) (*upConn, error) {
+	if !fresh {
+		if c := u.pop(time.Now()); c != nil {
+			c.br = acquireReader(c)
+			return c, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	raw, err := u.dial(ctx, u.Node)
+	if err != nil {
+		return nil, dialError{err}
+	}
+	c := &upConn{Conn: raw}
+	u.mu.Lock()
+	closed := u.closed
+	if !closed {
+		u.open[c] = true
+	}
+	u.mu.Unlock()
+	if closed {
+		_ = raw.Close() // it was never used
+		return nil, dialError{errClosed}
+	}
+	c.br = acquireReader(c)
+	return c, nil
+}
+
+// pop takes the idle connection that was used last, if it is not too old.
+func (u *Upstream) pop(now time.Time) *upConn {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.expireLocked(now)
+	n := len(u.idle)
+	if n == 0 {
+		return nil
+	}
+	c := u.idle[n-1]
+	u.idle[n-1] = nil
+	u.idle = u.idle[:n-1]
+	return c
+}
+
+// expireLocked closes what has been idle for too long.
+func (u *Upstream) expireLocked(now time.Time) {
+	old := 0
+	for old < len(u.idle) && now.Sub(u.idle[old].since) > idleLimit {
+		u.closeLocked(u.idle[old])
+		old++
+	}
+	if old > 0 {
+		n := copy(u.idle, u.idle[old:])
+		clear(u.idle[n:])
+		u.idle = u.idle[:n]
+	}
+}
+
+func (u *Upstream) closeLocked(c *upConn) {
+	delete(u.open, c)
+	_ = c.Conn.Close() // nothing is in flight on it
+}
+
+// put ends an exchange. The connection is kept if it can carry another one.
+func (u *Upstream) put(c *upConn, keep bool) {
+	releaseReader(c.br)
+	c.br = nil
+	c.used = true
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !keep || u.closed || len(u.idle) >= maxIdle {
+		u.closeLocked(c)
+		return
+	}
+	c.since = time.Now()
+	u.idle = append(u.idle, c)
+	u.expireLocked(c.since)
+}
+
+// forget closes every idle connection: the server was restarted, or is gone.
+func (u *Upstream) forget() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, c := range u.idle {
+		u.closeLocked(c)
+	}
+	clear(u.idle)
+	u.idle = u.idle[:0]
+}
+
+// Close breaks off every exchange and lets no new one begin.
+func (u *Upstream) Close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	u.idle = nil
+	for c := range u.open {
+		_ = c.Conn.Close() // its exchange meets the error
+	}
+	clear(u.open)
+}
+
+// alive reports whether the peer has not closed an idle connection, as far as this side has heard. It cannot tell for a
+// connection that is no bare socket, and says yes.
+func (c *upConn) alive() bool {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	quiet := true
+	err = raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		quiet = errors.Is(err, syscall.EAGAIN) // data or an end out of turn make it useless alike
+		return true
+	})
+	return err == nil && quiet
+}
+
+// readers are the buffers for what upstream servers send; their size limits a response's head.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxResponseHead) }}
+
+func acquireReader(c net.Conn) *bufio.Reader {
+	br := readers.Get().(*bufio.Reader)
+	br.Reset(c)
+	return br
+}
+
+func releaseReader(br *bufio.Reader) {
+	br.Reset(nil)
+	readers.Put(br)
+}

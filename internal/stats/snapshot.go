@@ -1,0 +1,94 @@
+package stats
+
+import (
+	"maps"
+	"strconv"
+	"time"
+
+	"cdnlab/topology"
+)
+
+// Snapshot is what a node has counted so far; /-/stats answers it as JSON.
+type Snapshot struct {
+	Started  time.Time         `json:"started"`
+	Requests map[string]uint64 `json:"requests"`  // by Result
+	Out      map[string]uint64 `json:"bytes_out"` // body bytes sent, by Result
+	In       uint64            `json:"bytes_in"`
+	Status   map[string]uint64 `json:"status"` // by class: "2xx"
+	Fetches  map[string]Parent `json:"fetches,omitempty"`
+	TTFB     Histogram         `json:"ttfb"`
+	Cache    *Cache            `json:"cache,omitempty"`
+	PoPs     map[string]uint64 `json:"dns_pops,omitempty"`
+	RCodes   map[int]uint64    `json:"dns_rcodes,omitempty"`
+}
+
+// Parent is what was asked of one tier above.
+type Parent struct {
+	Count  uint64 `json:"count"`
+	Errors uint64 `json:"errors"`
+	Bytes  uint64 `json:"bytes"`
+}
+
+// Total returns the number of requests of all results.
+func (s Snapshot) Total() uint64 {
+	var n uint64
+	for _, c := range s.Requests {
+		n += c
+	}
+	return n
+}
+
+// FromCache returns the number of requests that the cache answered, fresh, stale or revalidated.
+func (s Snapshot) FromCache() uint64 {
+	return s.Requests[Hit.String()] + s.Requests[Stale.String()] + s.Requests[Revalidated.String()]
+}
+
+// Snapshot sums the shards.
+func (n *Node) Snapshot() Snapshot {
+	out := Snapshot{Started: n.started, Requests: map[string]uint64{}, Out: map[string]uint64{}, Status: map[string]uint64{},
+		Fetches: map[string]Parent{}, TTFB: Histogram{Buckets: map[int]uint64{}}}
+	for i := range n.shards {
+		n.shards[i].addTo(&out)
+	}
+	n.mu.Lock()
+	cache := n.cache
+	out.PoPs, out.RCodes = maps.Clone(n.pops), maps.Clone(n.codes)
+	n.mu.Unlock()
+	if cache != nil {
+		c := cache()
+		out.Cache = &c
+	}
+	return out
+}
+
+func (s *shard) addTo(out *Snapshot) {
+	for r := range numResults {
+		if c := s.requests[r].Load(); c > 0 {
+			out.Requests[r.String()] += c
+			out.Out[r.String()] += s.out[r].Load()
+		}
+	}
+	for class := range s.status {
+		if c := s.status[class].Load(); c > 0 {
+			out.Status[strconv.Itoa(class)+"xx"] += c
+		}
+	}
+	out.In += s.in.Load()
+	for kind := range s.fetches {
+		if c := s.fetches[kind].Load(); c > 0 {
+			name := topology.Kind(kind).String()
+			p := out.Fetches[name]
+			p.Count += c
+			p.Errors += s.errors[kind].Load()
+			p.Bytes += s.fetched[kind].Load()
+			out.Fetches[name] = p
+		}
+	}
+	for b := range s.ttfb {
+		if c := s.ttfb[b].Load(); c > 0 {
+			out.TTFB.Buckets[b] += uint64(c)
+			out.TTFB.Count += uint64(c)
+		}
+	}
+	out.TTFB.Sum += s.ttfbSum.Load()
+}

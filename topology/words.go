@@ -1,0 +1,183 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// choice is a word out of a few.
+type choice struct {
+	mark
+	i int // index in the words
+}
+
+func (c *choice) pick(text string, words []string) error {
+	if c.i = slices.Index(words, text); c.i >= 0 {
+		return nil
+	}
+	c.i = 0
+	return fmt.Errorf("unknown value %q%s", text, choiceHint(text, words))
+}
+
+func choiceHint(text string, words []string) string {
+	if hint := didYouMean(text, words); hint != "" {
+		return hint
+	}
+	return "; it is " + orList(words)
+}
+
+func orList(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+func choiceSchema(words []string) object { return object{"type": "string", "enum": words} }
+
+// version is the version of the format.
+type version struct{ choice }
+
+var versions = []string{"1"}
+
+func (v *version) parse(text string) error {
+	if v.pick(text, versions) != nil {
+		return fmt.Errorf("unknown version %q; this cdnlab reads %s", text, orList(versions))
+	}
+	return nil
+}
+func (*version) what() string   { return "the number " + orList(versions) }
+func (*version) schema() object { return object{"type": "integer", "enum": []int{1}} }
+
+// queryRule writes a QueryRule.
+type queryRule struct{ choice }
+
+var queryRules = []string{QueryKeep: "keep", QuerySort: "sort", QueryDrop: "drop"}
+
+func (q *queryRule) parse(text string) error { return q.pick(text, queryRules) }
+func (*queryRule) what() string              { return orList(queryRules) }
+func (*queryRule) schema() object            { return choiceSchema(queryRules) }
+
+// accessKind writes an AccessKind.
+type accessKind struct{ choice }
+
+var accessKinds = []string{AccessPublic: "public", AccessToken: "token", AccessSigned: "signed"}
+
+func (a *accessKind) parse(text string) error { return a.pick(text, accessKinds) }
+func (*accessKind) what() string              { return orList(accessKinds) }
+func (*accessKind) schema() object            { return choiceSchema(accessKinds) }
+
+// scheme is what X-Forwarded-Proto says; the zero value leaves it to the client.
+type scheme struct {
+	choice
+	v string
+}
+
+var schemes = []string{"http", "https"}
+
+func (s *scheme) parse(text string) error {
+	if err := s.pick(text, schemes); err != nil {
+		return err
+	}
+	s.v = text
+	return nil
+}
+func (*scheme) what() string   { return orList(schemes) }
+func (*scheme) schema() object { return choiceSchema(schemes) }
+
+// store is where an origin of the project's own keeps its objects.
+type store struct{ choice }
+
+var stores = []string{"builtin"}
+
+func (s *store) parse(text string) error {
+	if strings.HasPrefix(text, "s3:") {
+		return fmt.Errorf("%q is not known yet: stores in S3 come with a later version", text)
+	}
+	return s.pick(text, stores)
+}
+func (*store) what() string   { return orList(stores) }
+func (*store) schema() object { return choiceSchema(stores) }
+
+// hostRule is "preserve" or a host name.
+type hostRule struct {
+	mark
+	v string // empty preserves
+}
+
+func (h *hostRule) parse(text string) error {
+	if h.v = ""; text == "preserve" {
+		return nil
+	}
+	name, port, hasPort := strings.Cut(text, ":")
+	if err := checkHost(strings.ToLower(name)); err != nil {
+		return err
+	}
+	if hasPort && !isPort(port) {
+		return fmt.Errorf("%q has port %q; ports go from 1 to 65535", text, port)
+	}
+	h.v = text
+	return nil
+}
+func (*hostRule) what() string   { return "preserve, or a host name such as app.internal" }
+func (*hostRule) schema() object { return object{"type": "string"} }
+
+// urlPrefix is the beginning of a URL's path.
+type urlPrefix struct {
+	mark
+	v string
+}
+
+func (p *urlPrefix) parse(text string) error {
+	if p.v = text; !strings.HasPrefix(text, "/") || strings.ContainsAny(text, "?#") {
+		return fmt.Errorf("%q is not the beginning of a path; it starts with / and has neither ? nor #", text)
+	}
+	return nil
+}
+func (*urlPrefix) what() string   { return "the beginning of a path such as /private/" }
+func (*urlPrefix) schema() object { return object{"type": "string", "pattern": "^/[^?#]*$"} }
+
+// recordName is a name relative to the zone.
+type recordName struct {
+	mark
+	v string
+}
+
+func (r *recordName) parse(text string) error {
+	r.v = strings.ToLower(text)
+	if r.v == "@" {
+		return nil
+	}
+	for l := range strings.SplitSeq(r.v, ".") {
+		if !isLabel(l, true) {
+			return fmt.Errorf("%q is not a name below the zone, such as info or _dmarc, nor @ for the zone itself", text)
+		}
+	}
+	return nil
+}
+func (*recordName) what() string { return "a name below the zone" }
+func (*recordName) schema() object {
+	return object{"type": "string", "pattern": `^(@|[A-Za-z0-9_.-]+)$`}
+}
+
+// target is a host name that a record points to. A name without a dot is below the zone.
+type target struct{ host }
+
+// mx is a mail exchange, written as in a zone file: "10 mail.cdn.test".
+type mx struct {
+	target
+	preference uint16
+}
+
+func (x *mx) parse(text string) error {
+	var preference uint16
+	var name string
+	if n, err := fmt.Sscanf(text, "%d %s", &preference, &name); err != nil || n != 2 || len(strings.Fields(text)) != 2 {
+		return fmt.Errorf(`%q is not a preference from 0 to 65535 and a host, such as "10 mail.cdn.test"`, text)
+	}
+	x.preference = preference
+	return x.target.parse(name)
+}
+func (*mx) what() string   { return `a preference and a host such as "10 mail.cdn.test"` }
+func (*mx) schema() object { return object{"type": "string", "pattern": "^[0-9]+ +[^ ]+$"} }
