@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -144,7 +143,7 @@ func TestVegetaThroughACitysResolverAndThroughTheGateway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := l.edgeFigures(t)
 			cmd := exec.CommandContext(t.Context(), vegeta, append([]string{"attack", "-duration=" + duration, "-rate=500"}, via.args...)...)
-			cmd.Stdin = strings.NewReader(zipfTargets("http://"+via.hostport+"/synthetic/2KiB/"+name+"-", 200, 5000))
+			cmd.Stdin = bytes.NewReader(readmeTargets(t, "http://"+via.hostport+"/synthetic/2KiB/"+name+"-"))
 			cmd.Env = append(os.Environ(), via.env)
 			var results, problems bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &results, &problems
@@ -176,24 +175,24 @@ func TestVegetaThroughACitysResolverAndThroughTheGateway(t *testing.T) {
 	}
 }
 
-// zipfTargets is a target list for vegeta: requests for n objects, the k-th most popular 1/k as often as the first.
-func zipfTargets(prefix string, n, requests int) string {
-	rng := rand.New(rand.NewPCG(1, 1))
-	sums := make([]float64, n)
-	sum := 0.0
-	for k := range sums {
-		sum += 1 / float64(k+1)
-		sums[k] = sum
+// readmeTargets runs the README's recipe for a target list, with prefix for the beginning of each URL.
+func readmeTargets(t *testing.T, prefix string) []byte {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-	var b strings.Builder
-	for range requests {
-		at, k := rng.Float64()*sum, 0
-		for sums[k] < at {
-			k++
-		}
-		fmt.Fprintf(&b, "GET %s%d\n", prefix, k)
+	_, recipe, found := strings.Cut(string(readme), "    awk '")
+	recipe, _, ended := strings.Cut(recipe, "' > targets.txt")
+	const url = "http://www.cdn.test/synthetic/2KiB/"
+	if !found || !ended || !strings.Contains(recipe, url) {
+		t.Fatalf("README.md has no awk recipe for targets with %s", url)
 	}
-	return b.String()
+	targets, err := exec.CommandContext(t.Context(), tool(t, "awk"), strings.Replace(recipe, url, prefix, 1)).Output()
+	if err != nil {
+		t.Fatalf("awk: %v", err)
+	}
+	return targets
 }
 
 type figures struct{ hits, all uint64 }

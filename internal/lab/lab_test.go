@@ -20,7 +20,12 @@ import (
 	"cdnlab/topology"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp's own: the one lives as long as the process, the other wakes up within 10 s and sees that its server has stopped
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
 
 // testLab is a running lab on ports of its own.
 type testLab struct {
