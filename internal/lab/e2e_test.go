@@ -142,7 +142,7 @@ func TestVegetaThroughACitysResolverAndThroughTheGateway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := l.edgeFigures(t)
-			cmd := exec.CommandContext(t.Context(), vegeta, append([]string{"attack", "-duration=" + duration, "-rate=500"}, via.args...)...)
+			cmd := exec.CommandContext(t.Context(), vegeta, append([]string{"attack", "-duration=" + duration, "-rate=1000"}, via.args...)...)
 			cmd.Stdin = bytes.NewReader(readmeTargets(t, "http://"+via.hostport+"/synthetic/2KiB/"+name+"-"))
 			cmd.Env = append(os.Environ(), via.env)
 			var results, problems bytes.Buffer

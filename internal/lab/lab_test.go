@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,17 +72,28 @@ func startLabWith(t *testing.T, preset string, opt lab.Options, sets ...string) 
 	return &testLab{Lab: l, dir: opt.DataDir, place: place, site: top.Sites[0].Host}
 }
 
-// freePorts finds ports that are free on every loopback address that the tests use.
-func freePorts(t *testing.T, n int) []uint16 {
+var nextPort atomic.Int64
+
+// freePorts finds ports that no loopback address uses, below those that the kernel gives to outgoing connections. It counts
+// upwards from a place of this process's own.
+func freePorts(t *testing.T, n int) (ports []uint16) {
 	t.Helper()
-	var ports []uint16
-	for range n {
-		ln, err := net.Listen("tcp", "0.0.0.0:0")
+	nextPort.CompareAndSwap(0, int64(10_000+os.Getpid()*97%15_000))
+	for tries := 0; len(ports) < n; tries++ {
+		port := nextPort.Add(1)
+		tcp, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 		if err != nil {
-			t.Fatal(err)
+			if tries > 1000 {
+				t.Fatal(err)
+			}
+			continue
 		}
-		defer ln.Close()
-		ports = append(ports, uint16(ln.Addr().(*net.TCPAddr).Port))
+		udp, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
+		tcp.Close()
+		if err == nil {
+			udp.Close()
+			ports = append(ports, uint16(port))
+		}
 	}
 	return ports
 }
