@@ -1,8 +1,6 @@
 package edge
 
-import (
-	"time"
-)
+import "time"
 
 // How long a parent that failed is left alone: doubled with every further failure.
 const (
@@ -25,20 +23,27 @@ type health struct {
 // up reports whether the server may be tried for sure.
 func (h *health) up() bool { return h.failures == 0 }
 
-// admit reports whether a request may try the server now, and notes that it does when that is a trial.
-func (h *health) admit(now time.Time) bool {
+// admit reports whether a request may try the server now. One that has failed gets its trial only from a request that tries
+// it first: a spare is mostly not tried, so that nothing would be reported of it.
+func (h *health) admit(first bool, now time.Time) bool {
 	if h.up() {
 		return true
 	}
-	if now.Before(h.until) || !h.trial.IsZero() && now.Sub(h.trial) < maxTrial {
+	if now.Before(h.until) || now.Sub(h.trial) < maxTrial {
 		return false
 	}
-	h.trial = now
+	if first {
+		h.trial = now
+	}
 	return true
 }
 
-// report takes the result of a try.
+// report takes the result of a try. Failures of a server that is left alone already are of requests that were under way when
+// it failed: they tell nothing new.
 func (h *health) report(ok bool, now time.Time) {
+	if !ok && !h.up() && now.Before(h.until) {
+		return
+	}
 	h.trial = time.Time{}
 	if ok {
 		h.failures = 0
@@ -48,13 +53,13 @@ func (h *health) report(ok bool, now time.Time) {
 	h.failures++
 }
 
-// choose names the servers to try for an object, best first, as indices (group, server): the groups in their order, and
-// within a group the servers by rendezvous, so that each object has one home and losing a server moves only its own objects.
-// The last group is the origin's, which is named whatever its health. When nothing is healthy all are named.
+// choose names the servers to try for an object, best first, in dst, which is empty: the groups in their order, and within a
+// group the servers by rendezvous, so that each object has one home and losing a server moves only its own objects. The last
+// group is the origin's, which is named whatever its health. When nothing is healthy all are named.
 func choose(dst []pick, groups []group, hash uint64, now time.Time) []pick {
-	dst = gather(dst, groups, hash, func(h *health) bool { return h.admit(now) })
+	dst = gather(dst, groups, hash, func(h *health, first bool) bool { return h.admit(first, now) })
 	if last := &groups[len(groups)-1]; len(dst) == 1 && !last.health[0].up() {
-		dst = gather(dst[:0], groups, hash, func(*health) bool { return true })
+		dst = gather(dst[:0], groups, hash, func(*health, bool) bool { return true })
 	}
 	return dst
 }
@@ -65,10 +70,10 @@ type pick struct{ group, server int }
 // group is one tier's servers in one place.
 type group struct {
 	seeds  []uint64  // of the servers
-	health []*health // a server may be in several groups lists; its health is one
+	health []*health // a server may be in the groups of several chains; its health is one
 }
 
-func gather(dst []pick, groups []group, hash uint64, admit func(*health) bool) []pick {
+func gather(dst []pick, groups []group, hash uint64, admit func(h *health, first bool) bool) []pick {
 	last := len(groups) - 1
 	for g := range groups[:last] {
 		servers := len(groups[g].seeds)
@@ -76,7 +81,7 @@ func gather(dst []pick, groups []group, hash uint64, admit func(*health) bool) [
 			if len(dst) == maxTries-1 {
 				break
 			}
-			if i := ranked(groups[g].seeds, hash, rank); admit(groups[g].health[i]) {
+			if i := ranked(groups[g].seeds, hash, rank); admit(groups[g].health[i], len(dst) == 0) {
 				dst = append(dst, pick{g, i})
 			}
 		}
