@@ -17,12 +17,13 @@ type links struct {
 	top *topology.Topology
 	off bool // nothing is emulated
 
-	mu   sync.Mutex // guards made
-	made map[[2]topology.Ref]*netem.Link
+	mu    sync.Mutex // guards the fields below
+	made  map[[2]topology.Ref]*netem.Link
+	ports map[topology.NodeName]*netem.Link
 }
 
 func newLinks(t *topology.Topology, off bool) *links {
-	return &links{top: t, off: off, made: map[[2]topology.Ref]*netem.Link{}}
+	return &links{top: t, off: off, made: map[[2]topology.Ref]*netem.Link{}, ports: map[topology.NodeName]*netem.Link{}}
 }
 
 // between returns the link between two entries, the lower tier first.
@@ -32,10 +33,22 @@ func (l *links) between(from, to topology.Ref) *netem.Link {
 	key := [2]topology.Ref{from, to}
 	link, ok := l.made[key]
 	if !ok {
-		link = netem.NewLink(params(l.top.Path(from, to)), l.seed(from, to))
+		link = netem.NewLink(params(l.top.Path(from, to)), l.seed(from.String(), to.String()))
 		l.made[key] = link
 	}
 	return link
+}
+
+// port returns what all connections of a node share: it does nothing until a fault hits the node.
+func (l *links) port(n topology.NodeName) *netem.Link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	port, ok := l.ports[n]
+	if !ok {
+		port = netem.NewLink(netem.Params{}, l.seed("node", string(n)))
+		l.ports[n] = port
+	}
+	return port
 }
 
 func params(p topology.Path) netem.Params {
@@ -43,10 +56,10 @@ func params(p topology.Path) netem.Params {
 }
 
 // seed gives each link a stream of its own, so that another link in the file leaves it as it was.
-func (l *links) seed(from, to topology.Ref) uint64 {
+func (l *links) seed(ends ...string) uint64 {
 	h := fnv.New64a()
-	for _, r := range []topology.Ref{from, to} {
-		_, _ = h.Write([]byte(r.Kind.String() + "." + r.Name + "\x00")) // never fails
+	for _, e := range ends {
+		_, _ = h.Write([]byte(e + "\x00")) // never fails
 	}
 	return h.Sum64() ^ l.top.Seed
 }
@@ -55,10 +68,14 @@ func ref(n topology.Node) topology.Ref { return topology.Ref{Kind: n.Kind, Name:
 
 // dial connects two nodes across the link between them. Servers of one PoP and the DNS have no distance of their own.
 func (l *links) dial(ctx context.Context, from, to topology.Node, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
-	if l.off || from.Kind == topology.KindDNS || ref(from) == ref(to) {
+	if l.off {
 		return dial(ctx)
 	}
-	return netem.Dial(ctx, l.between(ref(from), ref(to)), dial)
+	path := netem.Path{l.port(from.Name), l.port(to.Name)}
+	if from.Kind != topology.KindDNS && ref(from) != ref(to) {
+		path = append(path, l.between(ref(from), ref(to)))
+	}
+	return netem.Dial(ctx, path, dial)
 }
 
 // lastMile puts the distance of each client's place on its connections to an edge server. Other nodes have paid at their end.
@@ -68,19 +85,20 @@ func (l *links) lastMile(ln net.Listener, n topology.Node, plan *topology.Plan, 
 	}
 	nodes := map[netip.Addr]bool{}
 	for _, other := range plan.Nodes {
-		if other.Kind != topology.KindDNS { // 127.0.0.1 is also the address of clients that bind none
-			nodes[other.HTTP.Addr()] = true
+		if source := dialsFrom(other); source.IsValid() && source != loopback {
+			nodes[source] = true
 		}
 	}
-	return netem.Listen(ln, func(peer netip.Addr) *netem.Link {
-		if nodes[peer] && peer != loopback {
+	port := l.port(n.Name)
+	return netem.Listen(ln, func(peer netip.Addr) netem.Path {
+		if nodes[peer] {
 			return nil
 		}
 		a := locator.Locate(peer)
 		if a.Place == "" {
-			return netem.NewLink(params(locator.Path(a, ref(n))), l.top.Seed)
+			return netem.Path{port, netem.NewLink(params(locator.Path(a, ref(n))), l.top.Seed)}
 		}
-		return l.between(topology.Ref{Kind: topology.KindClient, Name: a.Place}, ref(n))
+		return netem.Path{port, l.between(topology.Ref{Kind: topology.KindClient, Name: a.Place}, ref(n))}
 	})
 }
 
@@ -90,12 +108,12 @@ func (l *links) datagrams(pc net.PacketConn, locator *place.Locator) net.PacketC
 		return pc
 	}
 	dns := topology.Ref{Kind: topology.KindDNS}
-	return netem.Datagrams(pc, func(peer netip.Addr) *netem.Link {
+	return netem.Datagrams(pc, func(peer netip.Addr) netem.Path {
 		a := locator.Locate(peer)
 		if a.Place == "" {
 			return nil
 		}
-		return l.between(topology.Ref{Kind: topology.KindClient, Name: a.Place}, dns)
+		return netem.Path{l.between(topology.Ref{Kind: topology.KindClient, Name: a.Place}, dns)}
 	})
 }
 

@@ -56,8 +56,8 @@ func (w *wiring) node(n topology.Node, s *sockets) (runner, error) {
 // dialer connects from a node, and from its address, to other nodes across the links between them.
 func (w *wiring) dialer(from topology.Node) func(context.Context, topology.Node) (net.Conn, error) {
 	var local net.Addr
-	if from.HTTP.Addr().IsLoopback() {
-		local = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from.HTTP.Addr(), 0))
+	if source := dialsFrom(from); source.IsValid() {
+		local = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))
 	}
 	return func(ctx context.Context, to topology.Node) (net.Conn, error) {
 		d := net.Dialer{Timeout: dialTimeout, LocalAddr: local}
@@ -65,6 +65,20 @@ func (w *wiring) dialer(from topology.Node) func(context.Context, topology.Node)
 			return d.DialContext(ctx, "tcp", to.HTTP.String())
 		})
 	}
+}
+
+// dialsFrom is the address that a node's connections come from: its own, where the plan gives it one. The first DNS server's is
+// also that of clients which bind none, so that health checks come from 127.0.1.N instead; the zero Addr leaves it to the machine.
+func dialsFrom(n topology.Node) netip.Addr {
+	addr := n.HTTP.Addr()
+	switch {
+	case !addr.IsLoopback() || !addr.Is4():
+		return netip.Addr{}
+	case n.Kind == topology.KindDNS && ownsLoopback():
+		b := addr.As4()
+		return netip.AddrFrom4([4]byte{127, 0, 1, b[3]})
+	}
+	return addr
 }
 
 // admin binds and builds the admin API.

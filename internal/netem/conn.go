@@ -1,18 +1,21 @@
 package netem
 
 import (
+	"cmp"
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // conn delays what passes through a connection. Reading and writing may go on at the same time, each by one goroutine.
 type conn struct {
 	net.Conn
-	link    *Link
+	path    Path
 	in, out direction // of reads and writes
 	read    waiter
 	write   waiter
@@ -29,73 +32,105 @@ type conn struct {
 	due     time.Time // when pending may be handed out
 }
 
-func newConn(c net.Conn, l *Link, read, write direction) *conn {
-	n := &conn{Conn: c, link: l, in: read, out: write, closed: make(chan struct{})}
+func newConn(c net.Conn, p Path, read, write direction) *conn {
+	n := &conn{Conn: c, path: p, in: read, out: write, closed: make(chan struct{})}
 	n.read.changed, n.write.changed = make(chan struct{}), make(chan struct{})
 	return n
 }
 
-// Listen returns ln with every accepted connection crossing the link that between chooses for its peer; nil leaves it bare.
-// Connecting and the first request each cost an RTT, which the first request pays.
-func Listen(ln net.Listener, between func(peer netip.Addr) *Link) net.Listener {
+// Listen returns ln with every accepted connection crossing the path that between chooses for its peer. Connecting and the
+// first request each cost an RTT, which the first request pays.
+func Listen(ln net.Listener, between func(peer netip.Addr) Path) net.Listener {
 	return &listener{ln, between}
 }
 
 type listener struct {
 	net.Listener
-	between func(netip.Addr) *Link
+	between func(netip.Addr) Path
 }
 
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		var peer netip.Addr
+		if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+			peer = a.AddrPort().Addr().Unmap()
+		}
+		path := l.between(peer)
+		if len(path) == 0 {
+			return c, nil
+		}
+		n := newConn(c, path, inward, outward)
+		n.turn.due, n.turn.connects = true, path.turn()
+		if path.add(n) {
+			return n, nil
+		}
+		n.abort()
 	}
-	var peer netip.Addr
-	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		peer = a.AddrPort().Addr().Unmap()
-	}
-	link := l.between(peer)
-	if link == nil {
-		return c, nil
-	}
-	n := newConn(c, link, inward, outward)
-	n.turn.due, n.turn.connects = true, link.Params().RTT
-	return n, nil
 }
 
-// Dial connects across a link: it takes an RTT longer than dial.
-func Dial(ctx context.Context, link *Link, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+// Dial connects across a path: it takes an RTT longer than dial.
+func Dial(ctx context.Context, path Path, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	c, err := dial(ctx)
-	if err != nil || link == nil {
+	if err != nil || len(path) == 0 {
 		return c, err
 	}
+	n := newConn(c, path, outward, inward)
+	arrives := time.NewTimer(path.turn())
+	defer arrives.Stop()
 	select {
-	case <-time.After(link.Params().RTT):
-		return newConn(c, link, outward, inward), nil
+	case <-arrives.C:
 	case <-ctx.Done():
 		_ = c.Close() // nothing was sent
 		return nil, ctx.Err()
 	}
+	for lifted := path.down(); lifted != nil; lifted = path.down() {
+		select {
+		case <-lifted:
+		case <-ctx.Done():
+			_ = c.Close() // as above
+			return nil, ctx.Err()
+		}
+	}
+	if !path.add(n) {
+		n.abort()
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: c.RemoteAddr(), Err: syscall.ECONNRESET}
+	}
+	return n, nil
 }
+
+// abort breaks the connection off: its peer gets a RST.
+func (c *conn) abort() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // one that is closed already is as good
+	}
+	c.end()
+	_ = c.Conn.Close() // as above
+}
+
+// end wakes what waits.
+func (c *conn) end() { c.close.Do(func() { close(c.closed) }) }
 
 // Read reads at most what the link carries at once, and returns when it would have arrived.
 func (c *conn) Read(b []byte) (int, error) {
 	if c.pending == nil {
-		n, err := c.Conn.Read(b[:min(len(b), c.link.Params().chunk())])
-		if n == 0 {
+		n, err := c.Conn.Read(b[:min(len(b), c.path.chunk())])
+		c.due = time.Time{}
+		if n > 0 {
+			c.due = c.arrival(n)
+		} else if err != io.EOF {
 			return 0, err
 		}
-		if c.due = c.arrival(n); time.Until(c.due) <= 0 {
-			return n, err
-		}
-		if werr := c.read.wait(c.due, c.closed); werr == nil {
-			return n, err
+		if werr := c.cross(&c.read, c.due); werr == nil || n == 0 {
+			return n, cmp.Or(werr, err)
 		}
 		c.pending = append([]byte(nil), b[:n]...) // for the read after the deadline
 		return 0, os.ErrDeadlineExceeded
 	}
-	if err := c.read.wait(c.due, c.closed); err != nil {
+	if err := c.cross(&c.read, c.due); err != nil {
 		return 0, err
 	}
 	n := copy(b, c.pending)
@@ -107,11 +142,11 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // arrival says when n bytes that the connection gave now are due.
 func (c *conn) arrival(n int) time.Time {
-	at := c.link.carry(time.Now(), n, c.in)
+	at := c.path.carry(time.Now(), n, c.in)
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	if c.turn.due {
-		at = at.Add(c.link.Params().RTT + c.turn.connects)
+		at = at.Add(c.path.turn() + c.turn.connects)
 		c.turn.due, c.turn.connects = false, 0
 	}
 	return at
@@ -123,8 +158,8 @@ func (c *conn) Write(b []byte) (written int, err error) {
 	c.turn.due = true
 	c.turn.Unlock()
 	for written < len(b) {
-		part := b[written:min(len(b), written+min(c.link.Params().chunk(), len(b)))]
-		if err := c.write.wait(c.link.carry(time.Now(), len(part), c.out), c.closed); err != nil {
+		part := b[written:min(len(b), written+min(c.path.chunk(), len(b)))]
+		if err := c.cross(&c.write, c.path.carry(time.Now(), len(part), c.out)); err != nil {
 			return written, err
 		}
 		n, err := c.Conn.Write(part)
@@ -136,9 +171,26 @@ func (c *conn) Write(b []byte) (written int, err error) {
 	return written, nil
 }
 
+// cross sleeps until a time, and for as long as a link is down.
+func (c *conn) cross(w *waiter, until time.Time) error {
+	if err := w.wait(until, nil, c.closed); err != nil {
+		return err
+	}
+	for lifted := c.path.down(); lifted != nil; lifted = c.path.down() {
+		if err := w.wait(endless, lifted, c.closed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endless is later than any deadline.
+var endless = time.Unix(1<<40, 0)
+
 // Close ends the delays under way too.
 func (c *conn) Close() error {
-	c.close.Do(func() { close(c.closed) })
+	c.end()
+	c.path.remove(c)
 	return c.Conn.Close()
 }
 
@@ -184,8 +236,9 @@ func (w *waiter) set(t time.Time) {
 	w.changed = make(chan struct{})
 }
 
-// wait sleeps until a time. It returns early with an error when the deadline comes first or the connection is closed.
-func (w *waiter) wait(until time.Time, closed <-chan struct{}) error {
+// wait sleeps until a time, or until early is closed, which may be nil. It returns early with an error when the deadline comes
+// first or the connection is closed.
+func (w *waiter) wait(until time.Time, early, closed <-chan struct{}) error {
 	for {
 		left := time.Until(until)
 		if left <= 0 {
@@ -204,6 +257,9 @@ func (w *waiter) wait(until time.Time, closed <-chan struct{}) error {
 		select {
 		case <-timer.C:
 		case <-changed:
+		case <-early:
+			timer.Stop()
+			return nil
 		case <-closed:
 			timer.Stop()
 			return net.ErrClosed

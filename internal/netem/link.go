@@ -14,12 +14,15 @@ type Params struct {
 	Loss      float64       // share of packets lost, 0…1
 }
 
-// Link lies between two places; the connections across it share its bandwidth.
+// Link lies between two places, or is what one node's connections all share; the connections across it share its bandwidth.
 type Link struct {
-	mu     sync.Mutex // guards all below
-	params Params
-	rng    *rand.Rand
-	lanes  [2]lane
+	mu      sync.Mutex // guards all below
+	params  Params
+	fault   Fault
+	changed chan struct{} // closed when the fault changes
+	open    map[*conn]struct{}
+	rng     *rand.Rand
+	lanes   [2]lane
 }
 
 // direction is one way across a link, as its accepting end sees it.
@@ -30,38 +33,94 @@ const (
 	outward                  // towards the end that dialled
 )
 
-// NewLink returns a link whose losses follow from the seed.
+// NewLink returns a link whose losses and jitter follow from the seed.
 func NewLink(p Params, seed uint64) *Link {
-	return &Link{params: p, rng: rand.New(rand.NewPCG(seed, 0x6e6574656d))}
+	return &Link{params: p, changed: make(chan struct{}), open: map[*conn]struct{}{}, rng: rand.New(rand.NewPCG(seed, 0x6e6574656d))}
 }
 
 // Params returns what the link does now.
 func (l *Link) Params() Params {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.params
+	return l.nowLocked()
 }
 
-// Set changes what the link does, for open connections too.
+func (l *Link) nowLocked() Params { return l.fault.on(l.params) }
+
+// Set changes what the link does when nothing is wrong, for open connections too.
 func (l *Link) Set(p Params) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.params = p
 }
 
+// Break makes a fault hold, for open connections too, in place of the one before. The zero Fault mends the link.
+func (l *Link) Break(f Fault) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault = f
+	close(l.changed)
+	l.changed = make(chan struct{})
+	if f.Reset {
+		for c := range l.open {
+			c.abort()
+		}
+	}
+}
+
+// down returns nil when the link carries, else a channel that is closed when that may have changed.
+func (l *Link) down() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault.Down {
+		return l.changed
+	}
+	return nil
+}
+
+// add takes a connection to the link; false says that the link breaks off every connection.
+func (l *Link) add(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault.Reset {
+		return false
+	}
+	l.open[c] = struct{}{}
+	return true
+}
+
+func (l *Link) remove(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+}
+
+// turn is how long a turn takes: the RTT, and up to the jitter more.
+func (l *Link) turn() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d := l.nowLocked().RTT
+	if l.fault.Jitter > 0 {
+		d += time.Duration(l.rng.Float64() * float64(l.fault.Jitter))
+	}
+	return d
+}
+
 // carry says when n bytes that set out now have crossed the link in a direction.
 func (l *Link) carry(now time.Time, n int, d direction) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := l.lanes[d].carry(now, n, l.params.Bandwidth)
-	return at.Add(penalty(l.rng, n, l.params))
+	p := l.nowLocked()
+	at := l.lanes[d].carry(now, n, p.Bandwidth)
+	return at.Add(penalty(l.rng, n, p))
 }
 
 // drops says whether a datagram is lost.
 func (l *Link) drops() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.params.Loss > 0 && l.rng.Float64() < l.params.Loss
+	loss := l.nowLocked().Loss
+	return l.fault.Down || loss > 0 && l.rng.Float64() < loss
 }
 
 // lane is one direction of a link: a queue that empties at the link's bandwidth. next is when its last byte has left.

@@ -70,6 +70,13 @@ func TestLossDelaysAndIsDecidedByTheSeed(t *testing.T) {
 	}
 }
 
+func pathOf(l *Link) Path {
+	if l == nil {
+		return nil
+	}
+	return Path{l}
+}
+
 // pair connects two ends across links; nil leaves an end bare.
 func pair(t *testing.T, dial, listen *Link) (client, server net.Conn) {
 	t.Helper()
@@ -77,7 +84,7 @@ func pair(t *testing.T, dial, listen *Link) (client, server net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := Listen(raw, func(netip.Addr) *Link { return listen })
+	ln := Listen(raw, func(netip.Addr) Path { return pathOf(listen) })
 	defer ln.Close()
 	accepted := make(chan net.Conn, 1)
 	go func() {
@@ -88,7 +95,7 @@ func pair(t *testing.T, dial, listen *Link) (client, server net.Conn) {
 		accepted <- c
 	}()
 	var d net.Dialer
-	client, err = Dial(context.Background(), dial, func(ctx context.Context) (net.Conn, error) {
+	client, err = Dial(context.Background(), pathOf(dial), func(ctx context.Context) (net.Conn, error) {
 		return d.DialContext(ctx, "tcp", ln.Addr().String())
 	})
 	if err != nil {
@@ -187,7 +194,7 @@ func TestADeadlineEndsADelayAndLosesNothing(t *testing.T) {
 	if _, err := client.Write([]byte("kept")); err != nil {
 		t.Fatal(err)
 	}
-	link := server.(*conn).link
+	link := server.(*conn).path[0]
 	if err := server.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +259,7 @@ func TestDialGivesUpWithItsContext(t *testing.T) {
 	defer ln.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	_, err = Dial(ctx, NewLink(Params{RTT: time.Hour}, 1), func(ctx context.Context) (net.Conn, error) {
+	_, err = Dial(ctx, Path{NewLink(Params{RTT: time.Hour}, 1)}, func(ctx context.Context) (net.Conn, error) {
 		return net.Dial("tcp", ln.Addr().String())
 	})
 	if !errors.Is(err, context.DeadlineExceeded) {
@@ -266,7 +273,7 @@ func TestLostDatagramsAreGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	link := NewLink(Params{Loss: 1}, 1)
-	pc := Datagrams(raw, func(netip.Addr) *Link { return link })
+	pc := Datagrams(raw, func(netip.Addr) Path { return Path{link} })
 	defer pc.Close()
 	peer, err := net.Dial("udp", raw.LocalAddr().String())
 	if err != nil {

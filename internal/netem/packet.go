@@ -5,15 +5,15 @@ import (
 	"net/netip"
 )
 
-// Datagrams returns pc with datagrams lost as the link to their peer says; a nil link loses none. Those that arrive answer
+// Datagrams returns pc with datagrams lost as the links to their peer say. Those that arrive answer
 // at once: a DNS server has no place of its own, so no distance.
-func Datagrams(pc net.PacketConn, between func(peer netip.Addr) *Link) net.PacketConn {
+func Datagrams(pc net.PacketConn, between func(peer netip.Addr) Path) net.PacketConn {
 	return &packets{pc, between}
 }
 
 type packets struct {
 	net.PacketConn
-	between func(netip.Addr) *Link
+	between func(netip.Addr) Path
 }
 
 func (p *packets) ReadFrom(b []byte) (int, net.Addr, error) {
@@ -37,6 +37,5 @@ func (p *packets) lost(peer net.Addr) bool {
 	if !ok {
 		return false
 	}
-	link := p.between(a.AddrPort().Addr().Unmap())
-	return link != nil && link.drops()
+	return p.between(a.AddrPort().Addr().Unmap()).drops()
 }
