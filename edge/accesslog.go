@@ -1,8 +1,6 @@
 package edge
 
 import (
-	"bytes"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"sync"
@@ -16,24 +14,8 @@ const (
 	flushEvery = time.Second
 	flushAt    = 256 << 10 // bytes that are written before the second is over
 	maxPending = 8 << 20   // bytes; lines beyond it are lost rather than that requests wait for a slow disk
+	maxKept    = 1 << 20   // bytes of memory that is kept for the next lines
 )
-
-// line is a line of the access log; see the package's documentation.
-type line struct {
-	Time      string  `json:"time"`
-	Node      string  `json:"node"`
-	Client    string  `json:"client"`
-	Place     string  `json:"place,omitempty"`
-	Method    string  `json:"method"`
-	Host      string  `json:"host"`
-	Path      string  `json:"path"`
-	Status    int     `json:"status"`
-	Bytes     int64   `json:"bytes"`
-	TTFB      float64 `json:"ttfb_ms"`
-	Total     float64 `json:"total_ms"`
-	Cache     string  `json:"cache"`
-	RequestID string  `json:"request_id"`
-}
 
 // accessLog collects lines in memory and writes them out beside the requests.
 type accessLog struct {
@@ -42,8 +24,10 @@ type accessLog struct {
 	log  *slog.Logger
 	full chan struct{} // wakes the writer before its time
 
+	spare []byte // the writer's: memory for the next lines
+
 	mu      sync.Mutex // guards the fields below
-	pending bytes.Buffer
+	pending []byte     // whole lines
 	lost    int
 }
 
@@ -53,24 +37,14 @@ func newAccessLog(out io.Writer, node string, log *slog.Logger) *accessLog {
 
 // record takes a finished request.
 func (a *accessLog) record(r *proxy.Record) {
-	text, err := json.Marshal(line{
-		Time: r.Time.UTC().Format("2006-01-02T15:04:05.000000Z"), Node: a.node, Client: r.Client.Addr.String(), Place: r.Client.Place,
-		Method: string(r.Method), Host: string(r.Host), Path: string(r.Target), Status: r.Status, Bytes: r.Bytes,
-		TTFB: milliseconds(r.TTFB), Total: milliseconds(r.Total), Cache: r.Cache, RequestID: string(r.RequestID),
-	})
-	if err != nil {
-		a.log.Error("cannot encode a line of the access log", "error", err)
-		return
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.pending.Len() > maxPending {
+	if len(a.pending) > maxPending {
 		a.lost++
 		return
 	}
-	a.pending.Write(text)
-	a.pending.WriteByte('\n')
-	if a.pending.Len() > flushAt {
+	a.pending = appendLine(a.pending, a.node, r)
+	if len(a.pending) > flushAt {
 		select {
 		case a.full <- struct{}{}:
 		default: // it has been woken
@@ -78,14 +52,12 @@ func (a *accessLog) record(r *proxy.Record) {
 	}
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// start writes what is collected until stop is called, which writes the rest.
-func (a *accessLog) start() (stop func()) {
+// start writes what is collected, at the latest after the given time, until stop is called, which writes the rest.
+func (a *accessLog) start(every time.Duration) (stop func()) {
 	ending, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(flushEvery)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			select {
@@ -106,17 +78,19 @@ func (a *accessLog) start() (stop func()) {
 
 func (a *accessLog) flush() {
 	a.mu.Lock()
-	text, lost := bytes.Clone(a.pending.Bytes()), a.lost
-	a.pending.Reset()
-	a.lost = 0
+	text, lost := a.pending, a.lost
+	a.pending, a.lost = a.spare[:0], 0
 	a.mu.Unlock()
+	a.spare = nil
 	if lost > 0 {
 		a.log.Warn("the access log is slower than the requests: lines are lost", "lines", lost)
 	}
-	if len(text) == 0 {
-		return
+	if len(text) > 0 {
+		if _, err := a.out.Write(text); err != nil {
+			a.log.Error("cannot write the access log", "error", err)
+		}
 	}
-	if _, err := a.out.Write(text); err != nil {
-		a.log.Error("cannot write the access log", "error", err)
+	if cap(text) <= maxKept {
+		a.spare = text
 	}
 }

@@ -82,7 +82,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.log == nil {
 		return s.proxy.Run(ctx)
 	}
-	stop := s.log.start()
+	stop := s.log.start(flushEvery)
 	defer stop()
 	return s.proxy.Run(ctx)
 }

@@ -26,7 +26,9 @@ func parentsOf(t *testing.T, top *topology.Topology, name topology.NodeName) *pa
 	if !ok {
 		t.Fatalf("the topology has no node %s", name)
 	}
-	noDial := func(context.Context, topology.Node) (net.Conn, error) { return nil, errors.New("unexpected connection") }
+	noDial := func(context.Context, topology.Node) (net.Conn, error) {
+		return nil, errors.New("unexpected connection")
+	}
 	p := newParents(top, plan, node, noDial, stats.New(noon))
 	t.Cleanup(p.Close)
 	return p
