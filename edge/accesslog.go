@@ -81,7 +81,6 @@ func (a *accessLog) flush() {
 	text, lost := a.pending, a.lost
 	a.pending, a.lost = a.spare[:0], 0
 	a.mu.Unlock()
-	a.spare = nil
 	if lost > 0 {
 		a.log.Warn("the access log is slower than the requests: lines are lost", "lines", lost)
 	}
@@ -90,7 +89,8 @@ func (a *accessLog) flush() {
 			a.log.Error("cannot write the access log", "error", err)
 		}
 	}
-	if cap(text) <= maxKept {
-		a.spare = text
+	if cap(text) > maxKept {
+		text = nil
 	}
+	a.spare = text
 }

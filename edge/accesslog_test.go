@@ -42,7 +42,7 @@ func TestLine(t *testing.T) {
 			`"host":"www.cdn.test:8080","path":"/a?b=c&d=%20"`, `"host":"","path":""`},
 		{"quotes", func(r *proxy.Record) { r.Target = []byte(`/"a"\`) }, `/a?b=c&d=%20`, `/\"a\"\\`},
 		{"control characters", func(r *proxy.Record) { r.Target = []byte("/\t\x00\x1f\x7f") }, `/a?b=c&d=%20`, `/\u0009\u0000\u001f` + "\x7f"},
-		{"UTF-8", func(r *proxy.Record) { r.Target = []byte("/é/日/😀") }, `/a?b=c&d=%20`, `/é/日/😀`},
+		{"UTF-8", func(r *proxy.Record) { r.Target = []byte("/é/日/😀/\uFFFD") }, `/a?b=c&d=%20`, "/é/日/😀/\uFFFD"},
 		{"not UTF-8", func(r *proxy.Record) { r.Target = []byte("/\xff\xc3(\xe2\x82") }, `/a?b=c&d=%20`, `/��(��`},
 		{"what HTML would mind", func(r *proxy.Record) { r.Target = []byte("/<&>") }, `/a?b=c&d=%20`, `/<&>`},
 		{"a method of the client's own", func(r *proxy.Record) { r.Method = []byte(`X"Y`) }, `GET`, `X\"Y`},
