@@ -21,6 +21,12 @@ import (
 type Lab interface {
 	// Explain resolves the host of an absolute http URL as a client in the named place and fetches it once.
 	Explain(ctx context.Context, url, from string) (Explanation, error)
+	// Faults are those that hold, the oldest first.
+	Faults() []Fault
+	// AddFault makes a fault hold; its error says what is wrong with the spec.
+	AddFault(FaultSpec) (Fault, error)
+	// RemoveFault ends a fault; ErrNoFault when there is none.
+	RemoveFault(id string) error
 }
 
 // Config configures a Server. Listener, Topology, Plan, Lab, Token, Secret and Log are required.
@@ -107,6 +113,9 @@ func (s *Server) newRoutes() []route {
 		{"GET", "/api/v1/status", "every node with its figures, totals per tier, origin offload", false, s.getStatus},
 		{"GET", "/api/v1/topology", "nodes, client places and sites with their addresses", false, s.getTopology},
 		{"GET", "/api/v1/explain", "?url=&from=: why this PoP, what each tier did", false, s.getExplain},
+		{"GET", "/api/v1/faults", "the faults that hold", false, s.getFaults},
+		{"POST", "/api/v1/faults", "the body says what goes wrong: target, down, reset, latency, jitter, loss, bandwidth, slow_disk, for", true, s.addFault},
+		{"DELETE", "/api/v1/faults", "?id=: end a fault", true, s.removeFault},
 		{"GET", "/api/v1/objects", "?site=&prefix=: the stored objects", false, s.serveObjects},
 		{"GET", "/api/v1/objects/item", "?site=&path=[&version=]: one object's body", true, s.serveObjects},
 		{"PUT", "/api/v1/objects/item", "?site=&path=: store the body; Cdnlab-Header: NAME: VALUE adds a header", true, s.serveObjects},

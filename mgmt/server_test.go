@@ -71,6 +71,25 @@ func testTopology(t *testing.T) (*topology.Topology, *topology.Plan) {
 type fakeLab struct {
 	err       error
 	url, from string
+	faults    []Fault
+}
+
+func (f *fakeLab) Faults() []Fault { return f.faults }
+
+func (f *fakeLab) AddFault(spec FaultSpec) (Fault, error) {
+	fault := Fault{ID: "f1", FaultSpec: spec}
+	if f.err == nil {
+		f.faults = append(f.faults, fault)
+	}
+	return fault, f.err
+}
+
+func (f *fakeLab) RemoveFault(id string) error {
+	if len(f.faults) == 0 || f.faults[0].ID != id {
+		return ErrNoFault
+	}
+	f.faults = nil
+	return f.err
 }
 
 func (f *fakeLab) Explain(_ context.Context, url, from string) (Explanation, error) {

@@ -26,6 +26,7 @@ type builtin struct {
 	samples map[string]*content
 	keys    keys
 	seed    uint64
+	seek    func()
 	now     func() time.Time
 	port    uint16
 	closing <-chan struct{} // closed when the server has no time left
@@ -51,7 +52,7 @@ func newBuiltin(cfg Config, closing <-chan struct{}) (*builtin, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &builtin{store: store, samples: samples, keys: keys{cfg.Token, cfg.Secret, signer}, seed: cfg.Topology.Seed, now: cfg.Now,
+	return &builtin{store: store, samples: samples, keys: keys{cfg.Token, cfg.Secret, signer}, seed: cfg.Topology.Seed, seek: cfg.Seek, now: cfg.Now,
 		port: cfg.Node.HTTP.Port(), closing: closing}, nil
 }
 
@@ -116,6 +117,7 @@ func (b *builtin) answer(ctx *fasthttp.RequestCtx, site *topology.Site, path, qu
 
 // read serves an object, or the sample or synthetic content in its place.
 func (b *builtin) read(ctx *fasthttp.RequestCtx, site, path string) {
+	b.seek()
 	if rest, ok := strings.CutPrefix(path, syntheticSpace); ok {
 		b.serveSynthetic(ctx, rest)
 		return
@@ -181,6 +183,7 @@ func (b *builtin) put(ctx *fasthttp.RequestCtx, site, path string, header []Fiel
 		say(ctx, http.StatusBadRequest, "an object is stored whole: Content-Range has no meaning here") // RFC 9110 §14.5
 		return
 	}
+	b.seek()
 	v, created, err := b.store.put(upload{site: site, path: path, header: header, body: requestBody(ctx),
 		size: int64(max(ctx.Request.Header.ContentLength(), -1)), conditions: conditionsOf(&ctx.Request.Header)})
 	if err != nil {

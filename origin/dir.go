@@ -20,15 +20,16 @@ import (
 // lists nothing, and names that start with a dot do not exist, but for /.well-known/ (RFC 8615).
 type directory struct {
 	root *os.Root
+	seek func()
 	now  func() time.Time
 }
 
-func newDirectory(dir string, now func() time.Time) (*directory, error) {
+func newDirectory(dir string, seek func(), now func() time.Time) (*directory, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the directory to serve: %w", err)
 	}
-	return &directory{root, now}, nil
+	return &directory{root, seek, now}, nil
 }
 
 const dirMethods = "GET, HEAD, OPTIONS"
@@ -57,6 +58,7 @@ func (d *directory) read(ctx *fasthttp.RequestCtx, t target) {
 		say(ctx, http.StatusNotFound, "no such file")
 		return
 	}
+	d.seek()
 	f, info, err := d.open(name)
 	if err == nil && info.IsDir() {
 		// The links of its index are relative to the directory, which ends in a slash.

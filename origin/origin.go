@@ -33,6 +33,7 @@ type Config struct {
 	Stats   *stats.Node
 	Log     *slog.Logger
 
+	Seek  func()           // called before an object or file is read or written: a slow disk sleeps in it; nil does nothing
 	Now   func() time.Time // nil is time.Now
 	Drain time.Duration    // how long Run waits for requests under way when it stops
 }
@@ -54,6 +55,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Seek == nil {
+		cfg.Seek = func() {}
+	}
 	i := slices.IndexFunc(cfg.Topology.Origins, func(o topology.Origin) bool { return o.Name == cfg.Node.Group })
 	if i < 0 {
 		return nil, fmt.Errorf("start origin %s: the topology has no origin %q", cfg.Node.Name, cfg.Node.Group)
@@ -70,7 +74,7 @@ func New(cfg Config) (*Server, error) {
 	case topology.Builtin:
 		s.builtin, err = newBuiltin(cfg, s.closing)
 	case topology.Dir:
-		s.dir, err = newDirectory(s.origin.Dir, cfg.Now)
+		s.dir, err = newDirectory(s.origin.Dir, cfg.Seek, cfg.Now)
 	case topology.App:
 		s.app = newApp(s, s.origin.App)
 	default:

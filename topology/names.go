@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -173,3 +174,14 @@ func (b *builder) namesOf(k Kind) []string {
 }
 
 func kindList(kinds []Kind) string { return orList(values(kinds, Kind.String)) }
+
+// Resolve finds the entry that a text names: an origin, hub or edge by its bare name or in full ("hubs.eu"), a client place
+// in full ("clients.tokyo"). The error says what may have been meant.
+func (t *Topology) Resolve(text string) (Ref, error) {
+	b := builder{collector: new(collector), t: t}
+	r, ok := b.resolve(ref{word{v: text}}, wanted{bare: []Kind{KindOrigin, KindHub, KindEdge}, qualified: []Kind{KindClient}})
+	if !ok {
+		return Ref{}, errors.New(b.faults[0].Message)
+	}
+	return r, nil
+}

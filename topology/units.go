@@ -101,3 +101,24 @@ func split(text string) (number, suffix string) {
 func (q quantity) pattern() string {
 	return `^([0-9]+(\.[0-9]+)? ?(` + strings.ReplaceAll(q.suffixes(), ", ", "|") + `)|0)$`
 }
+
+// ParseDuration reads a duration as it stands in a topology: "40ms".
+func ParseDuration(text string) (time.Duration, error) {
+	v, err := durations.parse(text)
+	return time.Duration(v), err
+}
+
+// ParseBandwidth reads a bandwidth as it stands in a topology: "100Mbps".
+func ParseBandwidth(text string) (Bandwidth, error) {
+	v, err := rates.parse(text)
+	return Bandwidth(v), err
+}
+
+// ParseShare reads a share as it stands in a topology: "0.1%" is 0.001.
+func ParseShare(text string) (float64, error) {
+	v, err := shares.parse(text)
+	if err == nil && v > 1 {
+		err = fmt.Errorf("%q is more than everything", text)
+	}
+	return v, err
+}

@@ -66,6 +66,7 @@ type wiring struct {
 	dir     *dataDir
 	locator *place.Locator
 	links   *links
+	disks   *disks
 	secret  string
 	token   string
 }
@@ -77,7 +78,7 @@ func newWiring(t *topology.Topology, opt Options, lock string) (_ *wiring, err e
 		opt.OnePort = true
 		opt.Log.Warn("this machine owns no loopback address but 127.0.0.1: nodes get ports instead of addresses; reach them through the gateway")
 	}
-	w := &wiring{top: t, opt: opt, links: newLinks(t, opt.NoNetem)}
+	w := &wiring{top: t, opt: opt, links: newLinks(t, opt.NoNetem), disks: newDisks()}
 	if w.plan, err = t.Plan(opt.plan()); err != nil {
 		return nil, err
 	}
@@ -107,6 +108,8 @@ type Lab struct {
 	mu      sync.Mutex // guards running
 	running map[topology.NodeName]*process
 	rest    []*process // admin, gateway, resolvers
+
+	faults faults
 }
 
 // Start runs every node of a topology in this process. When it returns nil every socket is bound: the lab is ready. It stops
@@ -133,7 +136,7 @@ func (l *Lab) startAll() error {
 			return err
 		}
 	}
-	for _, build := range []func(*sockets) (runner, error){l.gateway, l.admin} {
+	for _, build := range []func(*sockets) (runner, error){l.gateway, func(s *sockets) (runner, error) { return l.admin(l, s) }} {
 		p, err := start(l.ctx, build, l.fail)
 		if err != nil {
 			return err
@@ -163,6 +166,7 @@ func (l *Lab) fail(err error) { l.cancel(err) }
 func (l *Lab) finish() {
 	defer close(l.stopped)
 	<-l.ctx.Done()
+	l.endFaults()
 	l.stopAll()
 	if err := errors.Join(l.dir.removeState(), l.dir.close()); err != nil {
 		l.opt.Log.Warn("leave data directory", "error", err)

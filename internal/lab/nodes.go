@@ -42,7 +42,7 @@ func (w *wiring) node(n topology.Node, s *sockets) (runner, error) {
 			PacketConn: w.links.datagrams(udp, w.locator), Listener: tcp, Dial: w.dialer(n), Stats: counters, Log: log, Now: time.Now})
 	case topology.KindOrigin:
 		return origin.New(origin.Config{Node: n, Topology: w.top, Listener: ln, DataDir: filepath.Join(w.dir.path, "origin", string(n.Name)),
-			Token: w.token, Secret: w.secret, Locator: w.locator, Stats: counters, Log: log, Drain: w.opt.Drain})
+			Token: w.token, Secret: w.secret, Locator: w.locator, Stats: counters, Log: log, Seek: w.disks.of(n.Name), Drain: w.opt.Drain})
 	case topology.KindHub:
 		return regional.New(regional.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: ln, Dial: w.dialer(n), Secret: w.secret,
 			Stats: counters, Log: log, Now: time.Now, Drain: w.opt.Drain})
@@ -82,11 +82,11 @@ func dialsFrom(n topology.Node) netip.Addr {
 }
 
 // admin binds and builds the admin API.
-func (w *wiring) admin(s *sockets) (runner, error) {
+func (w *wiring) admin(lab mgmt.Lab, s *sockets) (runner, error) {
 	ln, err := s.listen("admin", w.adminAddr(), "--admin-port")
 	if err != nil {
 		return nil, err
 	}
-	return mgmt.New(mgmt.Config{Listener: ln, Topology: w.top, Plan: w.plan, Lab: w, Token: w.token, Secret: w.secret,
+	return mgmt.New(mgmt.Config{Listener: ln, Topology: w.top, Plan: w.plan, Lab: lab, Token: w.token, Secret: w.secret,
 		Drain: w.opt.Drain, Log: w.opt.Log.With("node", "admin")})
 }

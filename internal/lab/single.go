@@ -23,7 +23,7 @@ func RunNode(ctx context.Context, t *topology.Topology, role, name string, opt O
 		case "gateway":
 			return (*wiring).gateway, role, nil
 		case "mgmt":
-			return (*wiring).admin, role, nil
+			return func(w *wiring, s *sockets) (runner, error) { return w.admin(alone{w}, s) }, role, nil
 		}
 		n, err := findNode(t, role, name, opt)
 		return func(w *wiring, s *sockets) (runner, error) { return w.node(n, s) }, string(n.Name), err

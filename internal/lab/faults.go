@@ -1,0 +1,298 @@
+package lab
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"cdnlab/internal/netem"
+	"cdnlab/mgmt"
+	"cdnlab/topology"
+)
+
+// faults are what has been made to go wrong in a lab. What several of them do to the same thing adds up.
+type faults struct {
+	mu     sync.Mutex // held while faults begin and end, so that they do so one after another; guards the fields below
+	closed bool
+	last   int
+	active map[int]*fault
+}
+
+// fault is one fault, taken apart.
+type fault struct {
+	mgmt.Fault
+	number   int
+	down     bool // ends the servers that it hits
+	network  netem.Fault
+	slowDisk time.Duration
+	nodes    []topology.Node // that it hits, or
+	link     *[2]topology.Ref
+	end      *time.Timer
+}
+
+// longest is how long a fault may add to a turn or to an access to a disk.
+const longest = time.Minute
+
+// AddFault makes something go wrong, until RemoveFault or for the time that the spec says.
+func (l *Lab) AddFault(spec mgmt.FaultSpec) (mgmt.Fault, error) {
+	f, length, err := l.readFault(spec)
+	if err != nil {
+		return mgmt.Fault{}, err
+	}
+	fs := &l.faults
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.closed {
+		return mgmt.Fault{}, errors.New("the lab is stopping")
+	}
+	fs.last++
+	f.number, f.ID, f.Since = fs.last, fmt.Sprintf("f%d", fs.last), time.Now()
+	if fs.active == nil {
+		fs.active = map[int]*fault{}
+	}
+	fs.active[f.number] = f
+	if length > 0 {
+		until := f.Since.Add(length)
+		f.Until = &until
+		f.end = time.AfterFunc(length, func() {
+			if err := l.endFault(f.number); err != nil && !errors.Is(err, mgmt.ErrNoFault) {
+				l.opt.Log.Error("end fault", "fault", f.ID, "error", err)
+			}
+		})
+	}
+	l.opt.Log.Info("fault begins", "fault", f.ID, "target", f.Target)
+	if err := l.applyLocked(f); err != nil {
+		delete(fs.active, f.number)
+		if f.end != nil {
+			f.end.Stop()
+		}
+		return mgmt.Fault{}, errors.Join(err, l.applyLocked(f))
+	}
+	return f.Fault, nil
+}
+
+// RemoveFault ends a fault.
+func (l *Lab) RemoveFault(id string) error {
+	var number int
+	if _, err := fmt.Sscanf(id, "f%d", &number); err != nil || fmt.Sprintf("f%d", number) != id {
+		return mgmt.ErrNoFault
+	}
+	return l.endFault(number)
+}
+
+func (l *Lab) endFault(number int) error {
+	fs := &l.faults
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f, ok := fs.active[number]
+	if !ok || fs.closed {
+		return mgmt.ErrNoFault
+	}
+	delete(fs.active, number)
+	if f.end != nil {
+		f.end.Stop()
+	}
+	l.opt.Log.Info("fault ends", "fault", f.ID, "target", f.Target)
+	return l.applyLocked(f)
+}
+
+// Faults returns the faults that hold, the oldest first.
+func (l *Lab) Faults() []mgmt.Fault {
+	fs := &l.faults
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	all := []mgmt.Fault{}
+	for _, number := range slices.Sorted(maps.Keys(fs.active)) {
+		all = append(all, fs.active[number].Fault)
+	}
+	return all
+}
+
+// endFaults lets no fault begin or end any more.
+func (l *Lab) endFaults() {
+	l.faults.mu.Lock()
+	defer l.faults.mu.Unlock()
+	l.faults.closed = true
+	for _, f := range l.faults.active {
+		if f.end != nil {
+			f.end.Stop()
+		}
+	}
+}
+
+// applyLocked brings what a fault hits into the state that all active faults make together.
+func (l *Lab) applyLocked(f *fault) error {
+	if f.link != nil {
+		sum := netem.Fault{}
+		for _, other := range l.faults.active {
+			if other.link != nil && *other.link == *f.link {
+				sum = sum.And(other.network)
+			}
+		}
+		l.links.between(f.link[0], f.link[1]).Break(sum)
+		l.links.between(f.link[1], f.link[0]).Break(sum)
+		return nil
+	}
+	var errs []error
+	for _, n := range f.nodes {
+		errs = append(errs, l.applyNodeLocked(n))
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Lab) applyNodeLocked(n topology.Node) error {
+	var sum netem.Fault
+	var slow time.Duration
+	down := false
+	for _, f := range l.faults.active {
+		if slices.ContainsFunc(f.nodes, func(hit topology.Node) bool { return hit.Name == n.Name }) {
+			sum, slow, down = sum.And(f.network), slow+f.slowDisk, down || f.down
+		}
+	}
+	l.disks.node(n.Name).Store(int64(slow))
+	l.mu.Lock()
+	_, up := l.running[n.Name]
+	l.mu.Unlock()
+	switch {
+	case down && up:
+		l.links.port(n.Name).Break(netem.Fault{Reset: true}) // a process that ends takes its connections with it
+		err := l.Stop(n.Name)
+		l.links.port(n.Name).Break(sum)
+		return err
+	case !down && !up:
+		l.links.port(n.Name).Break(sum)
+		return l.Restart(n.Name)
+	}
+	l.links.port(n.Name).Break(sum)
+	return nil
+}
+
+// readFault takes a spec apart. Its errors say what would be right.
+func (l *Lab) readFault(spec mgmt.FaultSpec) (f *fault, length time.Duration, err error) {
+	f = &fault{Fault: mgmt.Fault{FaultSpec: spec}}
+	f.network.Reset = spec.Reset
+	var bandwidth topology.Bandwidth
+	for _, q := range []struct {
+		name, text string
+		read       func(string) error
+	}{
+		{"latency", spec.Latency, readDuration(&f.network.Latency)},
+		{"jitter", spec.Jitter, readDuration(&f.network.Jitter)},
+		{"slow-disk", spec.SlowDisk, readDuration(&f.slowDisk)},
+		{"loss", spec.Loss, func(s string) (err error) { f.network.Loss, err = topology.ParseShare(s); return err }},
+		{"bandwidth", spec.Bandwidth, func(s string) (err error) { bandwidth, err = topology.ParseBandwidth(s); return err }},
+		{"for", spec.For, func(s string) (err error) { length, err = topology.ParseDuration(s); return err }},
+	} {
+		if q.text == "" {
+			continue
+		}
+		if err := q.read(q.text); err != nil {
+			return nil, 0, fmt.Errorf("%s: %w", q.name, err)
+		}
+	}
+	f.network.Bandwidth = int64(bandwidth)
+	switch {
+	case spec.For != "" && length <= 0:
+		return nil, 0, errors.New("for: a fault lasts longer than 0; leave it out for one that holds until it is removed")
+	case spec.Bandwidth != "" && bandwidth < 1000:
+		return nil, 0, errors.New("bandwidth: at least 1kbps; to let nothing through, take the target down")
+	case f.network == netem.Fault{} && f.slowDisk == 0 && !spec.Down:
+		return nil, 0, errors.New("the fault does nothing: give down, reset, latency, jitter, loss, bandwidth or slow-disk")
+	}
+	return f, length, l.aim(f)
+}
+
+func readDuration(into *time.Duration) func(string) error {
+	return func(text string) error {
+		d, err := topology.ParseDuration(text)
+		if err == nil && d > longest {
+			err = fmt.Errorf("%s is too much; it is at most %s", text, longest)
+		}
+		*into = d
+		return err
+	}
+}
+
+// aim finds what a fault hits, and whether it can be hit so.
+func (l *Lab) aim(f *fault) error {
+	if a, b, isLink := strings.Cut(f.Target, ":"); isLink {
+		return l.aimAtLink(f, a, b)
+	}
+	f.down = f.Down
+	if n, ok := l.plan.Node(topology.NodeName(f.Target)); ok {
+		f.nodes = []topology.Node{n}
+	} else if f.Target == "dns" {
+		f.nodes = l.plan.Group(topology.Ref{Kind: topology.KindDNS})
+	} else {
+		r, err := l.top.Resolve(f.Target)
+		if err != nil {
+			return fmt.Errorf("target: %w; name a server such as %s, a PoP, hub or origin, or a link as A:B", err, l.plan.Nodes[len(l.plan.Nodes)-1].Name)
+		}
+		if f.nodes = l.plan.Group(r); len(f.nodes) == 0 {
+			return fmt.Errorf("target: %s is where clients are, not a node; its links are written %s:POP", r, r)
+		}
+	}
+	for _, n := range f.nodes {
+		f.Nodes = append(f.Nodes, string(n.Name))
+	}
+	kind := f.nodes[0].Kind
+	switch {
+	case f.network != netem.Fault{} && kind == topology.KindDNS:
+		return errors.New("DNS servers are at no distance, so that there is nothing to add to: they can only be down")
+	case f.slowDisk > 0 && kind != topology.KindOrigin:
+		return fmt.Errorf("slow-disk: %s keeps everything in memory; an origin has a disk", f.Target)
+	}
+	return l.emulated(f)
+}
+
+func (l *Lab) aimAtLink(f *fault, a, b string) error {
+	var ends [2]topology.Ref
+	for i, name := range []string{a, b} {
+		r, err := l.top.Resolve(name)
+		if err != nil {
+			return fmt.Errorf("target: %w", err)
+		}
+		ends[i] = r
+	}
+	slices.SortFunc(ends[:], func(x, y topology.Ref) int {
+		return cmp.Or(cmp.Compare(y.Kind, x.Kind), cmp.Compare(x.Name, y.Name))
+	})
+	f.link, f.Link = &ends, []string{ends[0].String(), ends[1].String()}
+	f.network.Down = f.Down
+	switch {
+	case ends[0] == ends[1]:
+		return fmt.Errorf("target: a link has two ends, and %s is one", ends[0])
+	case ends[0].Kind == topology.KindClient && ends[1].Kind != topology.KindEdge:
+		return fmt.Errorf("target: clients reach the PoPs only: %s:POP", ends[0])
+	case f.slowDisk > 0:
+		return errors.New("slow-disk: a link has no disk; an origin has")
+	}
+	return l.emulated(f)
+}
+
+// emulated reports whether the fault can be had at all: without emulation there is nothing on a connection to do it.
+func (l *Lab) emulated(f *fault) error {
+	if l.opt.NoNetem && f.network != (netem.Fault{}) {
+		return errors.New("this lab runs with --no-netem: servers can be down or have slow disks, connections are left alone")
+	}
+	return nil
+}
+
+// alone is the lab as a process of mgmt alone sees it: the nodes run elsewhere.
+type alone struct{ *wiring }
+
+var errElsewhere = errors.New("the nodes of this lab are processes of their own: stop them, or disconnect them, where they run")
+
+// Faults implements mgmt.Lab.
+func (alone) Faults() []mgmt.Fault { return []mgmt.Fault{} }
+
+// AddFault implements mgmt.Lab.
+func (alone) AddFault(mgmt.FaultSpec) (mgmt.Fault, error) { return mgmt.Fault{}, errElsewhere }
+
+// RemoveFault implements mgmt.Lab.
+func (alone) RemoveFault(string) error { return mgmt.ErrNoFault }
