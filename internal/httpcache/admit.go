@@ -69,12 +69,12 @@ func (f *fields) refusal(a *Ask, status int, p *Policy, m *Meta) string {
 		return "the request carries Authorization and the response does not say public"
 	case f.cookies && !f.shared() && !p.ShareCookies:
 		return "the response sets a cookie and does not say public"
+	case m.NoCache && !validator:
+		return "the response says no-cache and has no ETag or Last-Modified"
 	case m.Source == SourceNone && !heuristic(status):
 		return "the response does not say how long it is fresh"
 	case m.Source == SourceNone && !validator:
 		return "the response does not say how long it is fresh and has no ETag or Last-Modified"
-	case m.NoCache && !validator:
-		return "the response says no-cache and has no ETag or Last-Modified"
 	}
 	return ""
 }
