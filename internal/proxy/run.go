@@ -33,8 +33,9 @@ func (s *Server) Run(ctx context.Context) error {
 	select {
 	case err = <-failed:
 		err = fmt.Errorf("serve HTTP: %w", err)
-		failed <- nil
 	case <-ctx.Done():
+		_ = s.cfg.Listener.Close() // ends Serve, even one that has not begun, which Shutdown would not know of
+		<-failed
 	}
 	s.hijacks.end() // a tunnel has no end to wait for
 	late := time.AfterFunc(s.cfg.Drain, func() {
@@ -43,8 +44,9 @@ func (s *Server) Run(ctx context.Context) error {
 		conns.closeAll()
 	})
 	defer late.Stop()
-	err = errors.Join(err, server.Shutdown()) // returns once every connection has ended
-	<-failed
+	if down := server.Shutdown(); !errors.Is(down, net.ErrClosed) { // returns once every connection has ended
+		err = errors.Join(err, down)
+	}
 	cut()
 	s.cfg.Parents.Close() // ends what goes on for the cache alone
 	s.hijacks.active.Wait()
