@@ -36,8 +36,7 @@ type Ask struct {
 	MinFresh time.Duration
 	MaxStale time.Duration // AnyStale without a value
 
-	Range   string // value of the Range field; "" when absent, or when there is more than one
-	IfRange string
+	Range string // value of the Range field; "" when absent, or when there is more than one
 
 	lines        []line
 	cacheControl bool // a Cache-Control field was seen, which overrules Pragma
@@ -81,8 +80,6 @@ func (a *Ask) Add(name, value []byte) {
 	case 8:
 		if fold(n, "If-Match") {
 			a.Conditional = true
-		} else if fold(n, "If-Range") {
-			a.IfRange = v
 		}
 	case 13:
 		if fold(n, "Cache-Control") {
@@ -129,7 +126,9 @@ func (a *Ask) addCacheControl(v string) {
 		case fold(d.name, "min-fresh"):
 			a.MinFresh = firstSeconds(a.MinFresh, d)
 		case fold(d.name, "max-stale") && !d.valued:
-			a.MaxStale = AnyStale
+			if a.MaxStale == absent {
+				a.MaxStale = AnyStale
+			}
 		case fold(d.name, "max-stale"):
 			a.MaxStale = firstSeconds(a.MaxStale, d)
 		}

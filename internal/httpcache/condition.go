@@ -2,37 +2,18 @@ package httpcache
 
 import "strings"
 
-// Verdict is the result of a request's preconditions against a stored response.
-type Verdict uint8
-
-// The verdicts.
-const (
-	Proceed     Verdict = iota // answer as if there were no preconditions
-	NotModified                // answer 304
-	Failed                     // answer 412
-)
-
-// Evaluate evaluates the preconditions of a GET or HEAD against a stored 200 response, in the order of RFC 9110 §13.2.2;
-// other statuses have no preconditions (§13.2.1). If-Range is not among them; see Ask.Select.
-func Evaluate(a *Ask, m *Meta) Verdict {
+// NotModified reports whether a stored response answers the preconditions of a GET or HEAD with 304 (RFC 9111 §4.3.2):
+// If-None-Match, or without one If-Modified-Since. Only 200 responses have preconditions here. If-Match and
+// If-Unmodified-Since are the origin's: a cache must not evaluate them. For If-Range see [Ask.Select].
+func NotModified(a *Ask, m *Meta) bool {
 	if !a.Conditional || m.Status != 200 {
-		return Proceed
+		return false
 	}
-	if seen, match := a.etagMatch("If-Match", m.ETag, strongMatch); seen {
-		if !match {
-			return Failed
-		}
-	} else if t, ok := a.date("If-Unmodified-Since"); ok && m.LastModified != 0 && m.LastModified > t {
-		return Failed
+	if seen, match := a.noneMatch(m.ETag); seen {
+		return match
 	}
-	if seen, match := a.etagMatch("If-None-Match", m.ETag, weakMatch); seen {
-		if match {
-			return NotModified
-		}
-	} else if t, ok := a.date("If-Modified-Since"); ok && m.modified() <= t {
-		return NotModified
-	}
-	return Proceed
+	t, ok := a.date("If-Modified-Since")
+	return ok && m.modified() <= t
 }
 
 // modified returns Last-Modified; without one, Date stands in (RFC 9111 §4.3.2).
@@ -43,19 +24,32 @@ func (m *Meta) modified() int64 {
 	return m.Date
 }
 
-// etagMatch reports whether the request has the field, and whether a member of it is "*" or matches the entity tag.
-func (a *Ask) etagMatch(field, etag string, match func(a, b string) bool) (seen, matched bool) {
-	for v := range a.Values(field) {
+// noneMatch reports whether the request has If-None-Match, and whether a member of it is "*" or matches the entity tag.
+func (a *Ask) noneMatch(etag string) (seen, matched bool) {
+	for v := range a.Values("If-None-Match") {
 		seen = true
-		for item, rest, more := nextItem(v); more; item, rest, more = nextItem(rest) {
-			matched = matched || item == "*" || etag != "" && match(item, etag)
+		for tag, rest, more := nextTag(v); more; tag, rest, more = nextTag(rest) {
+			matched = matched || tag == "*" || etag != "" && weakMatch(tag, etag)
 		}
 	}
 	return seen, matched
 }
 
+// nextTag cuts the first entity tag off a list. Unlike a quoted string, an entity tag may hold a backslash, which escapes
+// nothing (RFC 9110 §8.8.3). Tags that lack their quotes end at the comma.
+func nextTag(list string) (tag, rest string, more bool) {
+	list = strings.TrimLeft(list, ", \t")
+	if opaque, ok := strings.CutPrefix(strings.TrimPrefix(list, "W/"), `"`); ok {
+		if end := strings.IndexByte(opaque, '"'); end >= 0 {
+			return list[:len(list)-len(opaque)+end+1], opaque[end+1:], true
+		}
+	}
+	tag, rest, _ = strings.Cut(list, ",")
+	return trim(tag), rest, list != ""
+}
+
 // date returns the date that the request has in the field; ok is false when it has none, several or an invalid one, in which
-// case the field is ignored (RFC 9110 §13.1.3, §13.1.4).
+// case the field is ignored (RFC 9110 §13.1.3).
 func (a *Ask) date(field string) (t int64, ok bool) {
 	n := 0
 	for v := range a.Values(field) {
@@ -66,9 +60,11 @@ func (a *Ask) date(field string) (t int64, ok bool) {
 }
 
 // strongMatch compares entity tags strongly (RFC 9110 §8.8.3.2).
-func strongMatch(a, b string) bool { return a == b && !strings.HasPrefix(a, "W/") }
+func strongMatch(a, b string) bool { return a == b && !weak(a) }
 
 // weakMatch compares entity tags weakly.
 func weakMatch(a, b string) bool {
 	return strings.TrimPrefix(a, "W/") == strings.TrimPrefix(b, "W/")
 }
+
+func weak(etag string) bool { return strings.HasPrefix(etag, "W/") }

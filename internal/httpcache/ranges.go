@@ -28,16 +28,21 @@ func (a *Ask) Select(m *Meta, size int64) Selection {
 }
 
 // ifRange reports whether If-Range is absent or true: a strong entity tag that is the response's, or a date that is its
-// Last-Modified exactly and at least a second older than Date (RFC 9110 §13.1.5, §8.8.2.2).
+// Last-Modified exactly and at least a second older than Date (RFC 9110 §13.1.5, §8.8.2.2). More than one is never true.
 func (a *Ask) ifRange(m *Meta) bool {
-	if a.IfRange == "" {
-		return true
+	n, validator := 0, ""
+	for v := range a.Values("If-Range") {
+		n++
+		validator = v
 	}
-	if strings.HasPrefix(a.IfRange, `"`) || strings.HasPrefix(a.IfRange, "W/") {
-		return strongMatch(a.IfRange, m.ETag)
+	switch {
+	case n != 1:
+		return n == 0
+	case strings.HasPrefix(validator, `"`) || weak(validator):
+		return strongMatch(validator, m.ETag)
 	}
-	t, ok := ParseDate(a.IfRange)
-	return ok && t == m.LastModified && m.Date-t >= 1e9
+	t, ok := ParseDate(validator)
+	return ok && m.LastModified != 0 && t == m.LastModified && m.Date-t >= 1e9
 }
 
 // ParseRange evaluates the value of a Range field against a representation of size bytes (RFC 9110 §14.1.2). An invalid

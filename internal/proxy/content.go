@@ -49,14 +49,9 @@ func (s *Server) sendHit(r *request, o *cache.Object, d httpcache.Decision) {
 // sendContent answers with what the request's preconditions and ranges select (RFC 9110 §13.2, §14.2). It does nothing and
 // returns false when the body is no longer to be had.
 func (s *Server) sendContent(r *request, c *content) bool {
-	switch httpcache.Evaluate(&r.ask, c.meta) {
-	case httpcache.NotModified:
+	if httpcache.NotModified(&r.ask, c.meta) {
 		s.send(r, http.StatusNotModified, s.appendContent(r, c, http.StatusNotModified))
 		s.finish(r, 0)
-		return true
-	case httpcache.Failed:
-		s.send(r, http.StatusPreconditionFailed, s.appendContent(r, c, http.StatusPreconditionFailed))
-		s.sendBytes(r, nil)
 		return true
 	}
 	if c.size != lengthUnknown && r.ask.Range != "" {
