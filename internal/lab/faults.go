@@ -1,12 +1,10 @@
 package lab
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -175,17 +173,16 @@ func (l *Lab) applyNodeLocked(n topology.Node) error {
 // readFault takes a spec apart. Its errors say what would be right.
 func (l *Lab) readFault(spec mgmt.FaultSpec) (f *fault, length time.Duration, err error) {
 	f = &fault{Fault: mgmt.Fault{FaultSpec: spec}}
-	f.network.Reset = spec.Reset
-	var bandwidth topology.Bandwidth
+	what := topology.Impairment{Down: spec.Down, Reset: spec.Reset}
 	for _, q := range []struct {
 		name, text string
 		read       func(string) error
 	}{
-		{"latency", spec.Latency, readDuration(&f.network.Latency)},
-		{"jitter", spec.Jitter, readDuration(&f.network.Jitter)},
-		{"slow-disk", spec.SlowDisk, readDuration(&f.slowDisk)},
-		{"loss", spec.Loss, func(s string) (err error) { f.network.Loss, err = topology.ParseShare(s); return err }},
-		{"bandwidth", spec.Bandwidth, func(s string) (err error) { bandwidth, err = topology.ParseBandwidth(s); return err }},
+		{"latency", spec.Latency, readDuration(&what.Latency)},
+		{"jitter", spec.Jitter, readDuration(&what.Jitter)},
+		{"slow-disk", spec.SlowDisk, readDuration(&what.SlowDisk)},
+		{"loss", spec.Loss, func(s string) (err error) { what.Loss, err = topology.ParseShare(s); return err }},
+		{"bandwidth", spec.Bandwidth, func(s string) (err error) { what.Bandwidth, err = topology.ParseBandwidth(s); return err }},
 		{"for", spec.For, func(s string) (err error) { length, err = topology.ParseDuration(s); return err }},
 	} {
 		if q.text == "" {
@@ -195,16 +192,13 @@ func (l *Lab) readFault(spec mgmt.FaultSpec) (f *fault, length time.Duration, er
 			return nil, 0, fmt.Errorf("%s: %w", q.name, err)
 		}
 	}
-	f.network.Bandwidth = int64(bandwidth)
 	switch {
 	case spec.For != "" && length <= 0:
 		return nil, 0, errors.New("for: a fault lasts longer than 0; leave it out for one that holds until it is removed")
-	case spec.Bandwidth != "" && bandwidth < 1000:
+	case spec.Bandwidth != "" && what.Bandwidth < 1000:
 		return nil, 0, errors.New("bandwidth: at least 1kbps; to let nothing through, take the target down")
-	case f.network == netem.Fault{} && f.slowDisk == 0 && !spec.Down:
-		return nil, 0, errors.New("the fault does nothing: give down, reset, latency, jitter, loss, bandwidth or slow-disk")
 	}
-	return f, length, l.aim(f)
+	return f, length, l.aim(f, what)
 }
 
 func readDuration(into *time.Duration) func(string) error {
@@ -219,58 +213,25 @@ func readDuration(into *time.Duration) func(string) error {
 }
 
 // aim finds what a fault hits, and whether it can be hit so.
-func (l *Lab) aim(f *fault) error {
-	if a, b, isLink := strings.Cut(f.Target, ":"); isLink {
-		return l.aimAtLink(f, a, b)
+func (l *Lab) aim(f *fault, what topology.Impairment) error {
+	target, err := l.top.Target(f.Target)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
 	}
-	f.down = f.Down
-	if n, ok := l.plan.Node(topology.NodeName(f.Target)); ok {
-		f.nodes = []topology.Node{n}
-	} else if f.Target == "dns" {
-		f.nodes = l.plan.Group(topology.Ref{Kind: topology.KindDNS})
-	} else {
-		r, err := l.top.Resolve(f.Target)
-		if err != nil {
-			return fmt.Errorf("target: %w; name a server such as %s, a PoP, hub or origin, or a link as A:B", err, l.plan.Nodes[len(l.plan.Nodes)-1].Name)
-		}
-		if f.nodes = l.plan.Group(r); len(f.nodes) == 0 {
-			return fmt.Errorf("target: %s is where clients are, not a node; its links are written %s:POP", r, r)
-		}
+	if err := target.Takes(what); err != nil {
+		return err
 	}
-	for _, n := range f.nodes {
-		f.Nodes = append(f.Nodes, string(n.Name))
+	f.network = netem.Fault{Latency: what.Latency, Jitter: what.Jitter, Loss: what.Loss, Bandwidth: int64(what.Bandwidth), Reset: what.Reset}
+	f.slowDisk = what.SlowDisk
+	if target.IsLink() {
+		f.network.Down = what.Down
+		f.link, f.Link = &target.Link, []string{target.Link[0].String(), target.Link[1].String()}
+		return l.emulated(f)
 	}
-	kind := f.nodes[0].Kind
-	switch {
-	case f.network != netem.Fault{} && kind == topology.KindDNS:
-		return errors.New("DNS servers are at no distance, so that there is nothing to add to: they can only be down")
-	case f.slowDisk > 0 && kind != topology.KindOrigin:
-		return fmt.Errorf("slow-disk: %s keeps everything in memory; an origin has a disk", f.Target)
-	}
-	return l.emulated(f)
-}
-
-func (l *Lab) aimAtLink(f *fault, a, b string) error {
-	var ends [2]topology.Ref
-	for i, name := range []string{a, b} {
-		r, err := l.top.Resolve(name)
-		if err != nil {
-			return fmt.Errorf("target: %w", err)
-		}
-		ends[i] = r
-	}
-	slices.SortFunc(ends[:], func(x, y topology.Ref) int {
-		return cmp.Or(cmp.Compare(y.Kind, x.Kind), cmp.Compare(x.Name, y.Name))
-	})
-	f.link, f.Link = &ends, []string{ends[0].String(), ends[1].String()}
-	f.network.Down = f.Down
-	switch {
-	case ends[0] == ends[1]:
-		return fmt.Errorf("target: a link has two ends, and %s is one", ends[0])
-	case ends[0].Kind == topology.KindClient && ends[1].Kind != topology.KindEdge:
-		return fmt.Errorf("target: clients reach the PoPs only: %s:POP", ends[0])
-	case f.slowDisk > 0:
-		return errors.New("slow-disk: a link has no disk; an origin has")
+	f.down = what.Down
+	for _, name := range target.Servers {
+		n, _ := l.plan.Node(name) // the plan has all servers of the topology
+		f.nodes, f.Nodes = append(f.nodes, n), append(f.Nodes, string(name))
 	}
 	return l.emulated(f)
 }
