@@ -46,11 +46,12 @@ func (a *Ask) ifRange(m *Meta) bool {
 }
 
 // ParseRange evaluates the value of a Range field against a representation of size bytes (RFC 9110 §14.1.2). An invalid
-// value, another unit and too many ranges select all of it, as if there were no Range.
+// value, another unit and too many ranges select all of it, as if there were no Range; so does any range of nothing, which no
+// Content-Range could name.
 func ParseRange(value string, size int64) Selection {
 	whole := Selection{Status: 200}
 	unit, set, ok := strings.Cut(value, "=")
-	if !ok || !fold(unit, "bytes") {
+	if !ok || !fold(unit, "bytes") || size == 0 {
 		return whole
 	}
 	var spans []Span
@@ -80,13 +81,12 @@ func ParseRange(value string, size int64) Selection {
 	return Selection{Status: 206, Spans: spans}
 }
 
-// parseSpan parses one range; a valid one that selects nothing has length 0.
+// parseSpan parses one range of a representation that is not empty; a valid range that selects nothing has length 0.
 func parseSpan(s string, size int64) (Span, bool) {
 	from, to, ok := strings.Cut(s, "-")
 	if !ok {
 		return Span{}, false
 	}
-	from, to = trim(from), trim(to)
 	if from == "" {
 		n, ok := parseOffset(to)
 		n = min(n, size)
