@@ -228,11 +228,12 @@ func (d *decoder) table(t tabular, n *node, m mark) {
 		if err := key.parse(f.key); err != nil {
 			d.fault(here, "%v", err)
 		}
-		if l, ok := value.(leaf); ok {
-			d.value(l, f.value, mark{path: here.path}, "")
-			continue
+		switch value.(type) {
+		case leaf, custom, listed:
+			d.value(value, f.value, mark{path: here.path}, "")
+		default:
+			d.entry(value, f.value, here)
 		}
-		d.entry(value, f.value, here)
 	}
 }
 

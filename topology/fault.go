@@ -108,6 +108,14 @@ func (c *collector) isBroken(path string) bool {
 	return false
 }
 
+// about reports whether there is a fault below one of the keys, or of the file as a whole.
+func (c *collector) about(keys ...string) bool {
+	return slices.ContainsFunc(c.faults, func(f Fault) bool {
+		key, _, _ := strings.Cut(f.Path, ".")
+		return f.Path == "" || slices.Contains(keys, key)
+	})
+}
+
 // err returns the faults in order, each once, or nil.
 func (c *collector) err() error {
 	if len(c.faults) == 0 {
