@@ -135,10 +135,10 @@ func TestStopWaitsForRequests(t *testing.T) {
 	for name, drain := range map[string]time.Duration{"within the drain limit": patience, "no longer": 0} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, source, drain)
-			answered := make(chan error, 1)
+			answered := make(chan bool, 1)
 			go func() {
-				_, err := f.try("/held/a", asEdge())
-				answered <- err
+				a, err := f.try("/held/a", asEdge())
+				answered <- err == nil && a.status == 200
 			}()
 			f.wait("the origin to be asked", func() bool { return f.calls.Load() == 1 })
 			stopped := make(chan struct{})
@@ -156,8 +156,8 @@ func TestStopWaitsForRequests(t *testing.T) {
 			if drain > 0 {
 				close(f.held)
 			}
-			if err := <-answered; (err == nil) != (drain > 0) {
-				t.Errorf("with a drain limit of %s the request under way ended with %v", drain, err)
+			if got, want := <-answered, drain > 0; got != want {
+				t.Errorf("with a drain limit of %s the request under way was answered: %t, want %t", drain, got, want)
 			}
 			<-stopped
 		})
