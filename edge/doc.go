@@ -7,7 +7,8 @@
 // The way of a request through the cache is that of package proxy. What is the edge's own: which parent is asked (parent.go),
 // where the client sits, and the access log.
 //
-// A line of the access log is a JSON object. Bytes that are not UTF-8 show as U+FFFD.
+// A line of the access log is a JSON object. Bytes that are not UTF-8 show as U+FFFD. A body that is in memory in one piece
+// counts as sent once it is handed to the connection.
 //
 //	time        when the request's head had arrived, RFC 3339 in UTC with microseconds
 //	node        this server
