@@ -2,6 +2,7 @@ package httpcache
 
 import (
 	"math"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -16,6 +17,9 @@ func TestParseDate(t *testing.T) {
 		{"IMF-fixdate", "Thu, 18 Aug 2050 02:01:18 GMT", aug},
 		{"RFC 850", "Thursday, 18-Aug-50 02:01:18 GMT", aug},
 		{"RFC 850 of the last century", "Sunday, 06-Nov-94 08:49:37 GMT", time.Date(1994, 11, 6, 8, 49, 37, 0, time.UTC).UnixNano()},
+		{"RFC 850 year 70 is past, as servers mean it", "Thursday, 01-Jan-70 00:00:01 GMT", 1e9},
+		{"RFC 850, last year of this century", "Sunday, 01-Dec-69 00:00:00 GMT", time.Date(2069, 12, 1, 0, 0, 0, 0, time.UTC).UnixNano()},
+		{"leap day", "Thu, 29 Feb 2024 00:00:00 GMT", time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC).UnixNano()},
 		{"asctime", "Thu Aug  8 02:01:18 2050", time.Date(2050, 8, 8, 2, 1, 18, 0, time.UTC).UnixNano()},
 		{"asctime, two digits", "Thu Aug 18 02:01:18 2050", aug},
 		{"upper-case weekday", "THU, 18 Aug 2050 02:01:18 GMT", aug},
@@ -37,6 +41,13 @@ func TestParseDate(t *testing.T) {
 		{"one-digit day, padded", "Thu,  8 Aug 2050 02:01:18 GMT", 0},
 		{"no such day", "Thu, 31 Feb 2050 02:01:18 GMT", 0},
 		{"day zero", "Thu, 00 Aug 2050 02:01:18 GMT", 0},
+		{"leap day of another year", "Wed, 29 Feb 2023 00:00:00 GMT", 0},
+		{"no such minute", "Thu, 18 Aug 2050 02:60:18 GMT", 0},
+		{"no such second", "Thu, 18 Aug 2050 02:01:61 GMT", 0},
+		{"asctime with a zero for the space", "Thu Aug 08 02:01:18 2050", time.Date(2050, 8, 8, 2, 1, 18, 0, time.UTC).UnixNano()},
+		{"asctime with two spaces for the day", "Thu Aug    02:01:18 2050", 0},
+		{"space after", "Thu, 18 Aug 2050 02:01:18 GMT ", 0},
+		{"bytes that are no ASCII", "Thu, 18 Aüg 2050 02:01:18 GMT", 0},
 		{"no such hour", "Thu, 18 Aug 2050 24:01:18 GMT", 0},
 		{"no such weekday", "Foo, 18 Aug 2050 02:01:18 GMT", 0},
 		{"no such month", "Thu, 18 Foo 2050 02:01:18 GMT", 0},
@@ -52,4 +63,36 @@ func TestParseDate(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAppendDate(t *testing.T) {
+	for _, ns := range []int64{0, 1, noon, noon + 999e6, -1, math.MaxInt64, math.MinInt64} {
+		second := time.Unix(0, ns).UTC().Truncate(time.Second)
+		if got, want := string(AppendDate(nil, ns)), second.Format(http.TimeFormat); got != want {
+			t.Errorf("AppendDate(%d) = %q, want %q (RFC 9110 §5.6.7)", ns, got, want)
+		}
+	}
+}
+
+// Whatever is a date has one instant, which its preferred form gives back.
+func FuzzParseDate(f *testing.F) {
+	for _, seed := range []string{noonDate, "Thursday, 18-Aug-50 02:01:18 GMT", "Thu Aug  8 02:01:18 2050", "Sat, 31 Dec 2016 23:59:60 GMT", "0"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		ns, ok := ParseDate(s)
+		if !ok || ns == math.MaxInt64 || ns == math.MinInt64 {
+			return
+		}
+		form := string(AppendDate(nil, ns))
+		if back, ok := ParseDate(form); !ok || back != ns {
+			t.Errorf("ParseDate(%q) = %d, but ParseDate(%q) = %d, %v", s, ns, form, back, ok)
+		}
+		if ns%int64(time.Second) != 0 {
+			t.Errorf("ParseDate(%q) = %d, which is no whole second", s, ns)
+		}
+		if want, err := http.ParseTime(s); err == nil && len(s) == len(imfFixdate) && want.UnixNano() != ns {
+			t.Errorf("ParseDate(%q) = %d, want %d", s, ns, want.UnixNano())
+		}
+	})
 }
