@@ -36,7 +36,7 @@ func readFields(h Header) fields {
 		case 4:
 			if fold(name, "Date") {
 				f.date, f.dated = ParseDate(value)
-			} else if fold(name, "ETag") {
+			} else if fold(name, "ETag") && f.etag == "" {
 				f.etag = value
 			} else if fold(name, "Vary") {
 				f.varies = true
