@@ -21,14 +21,24 @@ func (s *Stored) Validators() (ifNoneMatch, ifModifiedSince string) {
 // response, whose Header is set even when it may not be kept any longer: it still answers the request that caused the
 // validation.
 func Freshen(s *Stored, a *Ask, r *Response, p *Policy) (adm Admission, matched bool) {
-	if s.Meta.ETag != "" {
-		if etag := r.Header.Get("ETag"); etag != "" && !weakMatch(etag, s.Meta.ETag) {
-			return Admission{}, false
-		}
-	} else if lm, ok := ParseDate(r.Header.Get("Last-Modified")); ok && lm != s.Meta.LastModified {
+	if !s.selected(r.Header) {
 		return Admission{}, false
 	}
 	return s.update(a, r, p), true
+}
+
+// selected reports whether a 304 is about the stored response: the strongest validator that it carries has to be the stored
+// one, and one without validators is about what was asked (RFC 9111 §4.3.4). Entity tags are compared weakly, beyond what
+// the RFC has: servers that compress on the fly make the tag of a 200 weak, that of a 304 not.
+func (s *Stored) selected(h Header) bool {
+	etag := h.Get("ETag")
+	if etag != "" && s.Meta.ETag != "" {
+		return weakMatch(etag, s.Meta.ETag)
+	}
+	if lm, ok := ParseDate(h.Get("Last-Modified")); ok {
+		return lm == s.Meta.LastModified
+	}
+	return etag == ""
 }
 
 // FreshenByHead updates a stored response by the 200 response to a HEAD (RFC 9111 §4.3.5). matched is false when that shows
@@ -50,7 +60,7 @@ func FreshenByHead(s *Stored, a *Ask, r *Response, p *Policy) (adm Admission, ma
 func (s *Stored) update(a *Ask, r *Response, p *Policy) Admission {
 	updated := *r
 	updated.Status = int(s.Meta.Status)
-	updated.Header = merge(s.Header, r.Header)
+	updated.Header = s.merge(r.Header)
 	get := *a
 	get.Method = MethodGet
 	f := readFields(updated.Header)
@@ -60,16 +70,18 @@ func (s *Stored) update(a *Ask, r *Response, p *Policy) Admission {
 }
 
 // merge returns the fields of the newer response and those stored ones that it has none of (RFC 9111 §3.2). Its Date and Age
-// are its own even if it has none: they say when it was made.
-func merge(stored, newer Header) Header {
-	b := make([]byte, 0, len(stored)+len(newer))
-	for name, value := range stored.All() {
-		if ofBody(name) || !newer.Has(name) && !fold(name, "Date") {
+// are its own even if it has none: they say when it was made. A weak entity tag stays so: the bytes may not be those that a
+// strong one stands for.
+func (s *Stored) merge(newer Header) Header {
+	keeps := func(name string) bool { return ofBody(name) || weak(s.Meta.ETag) && fold(name, "ETag") }
+	b := make([]byte, 0, len(s.Header)+len(newer))
+	for name, value := range s.Header.All() {
+		if keeps(name) || !newer.Has(name) && !fold(name, "Date") {
 			b = appendField(b, name, value)
 		}
 	}
 	for name, value := range newer.All() {
-		if !ofBody(name) {
+		if !keeps(name) {
 			b = appendField(b, name, value)
 		}
 	}
