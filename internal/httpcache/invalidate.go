@@ -2,6 +2,7 @@ package httpcache
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +25,7 @@ func Targets(host, target string, h Header) []string {
 		if err != nil || !h.Has(field) || !strings.EqualFold(u.Hostname(), base.Hostname()) {
 			continue
 		}
-		if t := u.RequestURI(); t != target {
+		if t := u.RequestURI(); !slices.Contains(list, t) {
 			list = append(list, t)
 		}
 	}
