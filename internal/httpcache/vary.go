@@ -114,7 +114,7 @@ func appendPreferences(dst []byte, field string, a *Ask) (out []byte, ok bool) {
 		return dst, true
 	}
 	slices.SortFunc(list, comparePreferences)
-	dst = append(dst, '=')
+	dst = append(dst, '~') // tells it from a field that is keyed as it is written
 	for i, p := range list {
 		if i > 0 {
 			dst = append(dst, ',')
