@@ -153,7 +153,7 @@ func FuzzAppendVariant(f *testing.F) {
 // meaning writes a value so that equal texts mean the same.
 func meaning(name, value string) string {
 	var members, preferences []string
-	for item, rest, more := nextItem(value); more; item, rest, more = nextItem(rest) {
+	for item, rest, more := nextItem(trim(value)); more; item, rest, more = nextItem(rest) {
 		members = append(members, item)
 		if p, ok := parsePreference(item); ok {
 			preferences = append(preferences, fmt.Sprint(strings.ToLower(p.name), " ", p.weight))
