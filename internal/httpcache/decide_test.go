@@ -96,3 +96,45 @@ func TestFailing(t *testing.T) {
 		}
 	}
 }
+
+func TestDecideDoesNotAllocate(t *testing.T) {
+	m := admit(t, "ETag", `"a"`, "Cache-Control", "max-age=60, stale-while-revalidate=10, stale-if-error=99").Meta
+	asks := []*Ask{get(), get("Cache-Control", "max-age=10, max-stale", "If-None-Match", `"b", W/"a"`), get("If-Modified-Since", noonDate)}
+	for _, a := range asks {
+		for _, later := range []int{5, 65, 99} {
+			now := at(later)
+			n := testing.AllocsPerRun(100, func() {
+				Decide(now, &m, a)
+				StaleAllowed(now, &m, a)
+				NotModified(a, &m)
+				a.Select(&m, 10)
+			})
+			if n != 0 {
+				t.Errorf("Decide, StaleAllowed, NotModified and Select for %q after %d s allocate %v times, want 0", a.lines, later, n)
+			}
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	m := Admit(get(), response(200, "ETag", `"a"`, "Cache-Control", "max-age=60"), &Policy{}).Meta
+	a, now := get("Accept-Encoding", "gzip, br", "If-None-Match", `"a"`), at(30)
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := Decide(now, &m, a); d.Outcome != Hit || !NotModified(a, &m) {
+			b.Fatal(d)
+		}
+	}
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	r := response(200, "Date", noonDate, "Content-Type", "text/html", "ETag", `"a"`, "Cache-Control", "public, max-age=60",
+		"Vary", "Accept-Encoding", "Content-Length", "10", "Connection", "keep-alive")
+	a, p := get(), Policy{}
+	b.ReportAllocs()
+	for b.Loop() {
+		if adm := Admit(a, r, &p); !adm.Stored {
+			b.Fatal(adm.Detail)
+		}
+	}
+}
