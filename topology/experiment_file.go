@@ -55,27 +55,6 @@ type stepEntry struct {
 	Push      later       `key:"push" later:"pushing comes with the distribution tree"`
 }
 
-// onOff is a switch.
-type onOff struct {
-	mark
-	v bool
-}
-
-func (o *onOff) parse(text string) error {
-	switch text {
-	case "on", "true":
-		o.v = true
-	case "off", "false":
-		o.v = false
-	default:
-		return fmt.Errorf("unknown value %q; it is on or off", text)
-	}
-	return nil
-}
-
-func (*onOff) what() string   { return "on or off" }
-func (*onOff) schema() object { return object{"type": []string{"string", "boolean"}} }
-
 // perSecond is a rate of requests: "500/s".
 type perSecond struct {
 	mark

@@ -203,6 +203,7 @@ type siteEntry struct {
 type cacheEntry struct {
 	TTL          duration  `key:"ttl" default:"0" max:"365d" doc:"How long a response is fresh that does not say so itself. 0 leaves it to the heuristic of RFC 9111, section 4.2.2."`
 	Query        queryRule `key:"query" default:"keep" doc:"What becomes of the query in the cache key: kept as it is, its parameters sorted, or dropped."`
+	Collapse     onOff     `key:"collapse" default:"on" doc:"Whether requests for an object that is being fetched wait for that one fetch; off lets each make its own."`
 	StaleIfError duration  `key:"stale_if_error" default:"24h" max:"365d" doc:"How long past its freshness a response is served while nothing can be fetched. 0 is never."`
 }
 

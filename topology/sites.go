@@ -20,7 +20,7 @@ func (b *builder) sites() {
 		first[host] = true
 		s := Site{
 			Host: host, Customer: e.Customer.v, HostHeader: e.Host.v, Scheme: e.Scheme.v,
-			Cache: SiteCache{TTL: e.Cache.TTL.v, Query: QueryRule(e.Cache.Query.i), StaleIfError: e.Cache.StaleIfError.v},
+			Cache: SiteCache{TTL: e.Cache.TTL.v, Query: QueryRule(e.Cache.Query.i), Collapse: e.Cache.Collapse.v, StaleIfError: e.Cache.StaleIfError.v},
 		}
 		for _, a := range e.Access.entries {
 			s.Access = append(s.Access, AccessRule{Prefix: a.key.v, Kind: AccessKind(a.val.i)})
@@ -36,7 +36,7 @@ func (b *builder) defaultSite() {
 	(&decoder{collector: b.collector, specs: map[reflect.Type][]keySpec{}}).value(&e, nil, mark{path: "sites"}, "")
 	b.t.Sites = []Site{{
 		Host: "www." + b.t.Zone, Origin: b.t.Origins[0].Name, Customer: e.Customer.v,
-		Cache: SiteCache{TTL: e.Cache.TTL.v, Query: QueryRule(e.Cache.Query.i), StaleIfError: e.Cache.StaleIfError.v},
+		Cache: SiteCache{TTL: e.Cache.TTL.v, Query: QueryRule(e.Cache.Query.i), Collapse: e.Cache.Collapse.v, StaleIfError: e.Cache.StaleIfError.v},
 	}}
 }
 

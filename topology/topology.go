@@ -176,6 +176,7 @@ type Site struct {
 type SiteCache struct {
 	TTL          time.Duration // freshness of a response that states none; 0 leaves it to the heuristic of RFC 9111 §4.2.2
 	Query        QueryRule
+	Collapse     bool          // requests for an object that is being fetched wait for that fetch
 	StaleIfError time.Duration // how long past its freshness a response may be served while every parent fails; 0 never
 }
 

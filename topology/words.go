@@ -181,3 +181,24 @@ func (x *mx) parse(text string) error {
 }
 func (*mx) what() string   { return `a preference and a host such as "10 mail.cdn.test"` }
 func (*mx) schema() object { return object{"type": "string", "pattern": "^[0-9]+ +[^ ]+$"} }
+
+// onOff is a switch.
+type onOff struct {
+	mark
+	v bool
+}
+
+func (o *onOff) parse(text string) error {
+	switch text {
+	case "on", "true":
+		o.v = true
+	case "off", "false":
+		o.v = false
+	default:
+		return fmt.Errorf("unknown value %q; it is on or off", text)
+	}
+	return nil
+}
+
+func (*onOff) what() string   { return "on or off" }
+func (*onOff) schema() object { return object{"type": []string{"string", "boolean"}} }

@@ -15,6 +15,7 @@ const (
 	exitUsage       = 2
 	exitInvalidFile = 3
 	exitUnreachable = 4
+	exitMissed      = 99 // an expectation or SLO
 )
 
 // exitError ends the process with a code of its own.

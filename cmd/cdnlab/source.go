@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,24 +37,44 @@ func (s *source) setFlag(cmd *cobra.Command) {
 
 // load reads the file or preset, with extra settings after the user's own.
 func (s *source) load(extra ...string) (*topology.Topology, error) {
-	if s.file != "" && s.preset != "" {
-		return nil, usageError("give a file or --preset, not both")
+	file, preset, err := s.choose()
+	if err != nil {
+		return nil, err
 	}
 	sets := append(s.sets[:len(s.sets):len(s.sets)], extra...)
-	file := s.file
-	if file == "" && s.preset == "" {
-		if _, err := os.Stat(defaultFile); !errors.Is(err, fs.ErrNotExist) {
-			file = defaultFile
-		}
-	}
 	if file != "" {
 		return topology.Load(file, sets)
 	}
-	name := cmp.Or(s.preset, defaultPreset)
-	if _, ok := topology.PresetSource(name); !ok {
-		return nil, unknownPreset(name)
+	return topology.Preset(preset, sets)
+}
+
+// name is what an experiment file calls the topology: a preset, or a path.
+func (s *source) name() (string, error) {
+	file, preset, err := s.choose()
+	if err != nil || file == "" {
+		return preset, err
 	}
-	return topology.Preset(name, sets)
+	return filepath.Abs(file)
+}
+
+// choose decides between file and preset: the other is "".
+func (s *source) choose() (file, preset string, err error) {
+	if s.file != "" && s.preset != "" {
+		return "", "", usageError("give a file or --preset, not both")
+	}
+	if s.file != "" {
+		return s.file, "", nil
+	}
+	if s.preset == "" {
+		if _, err := os.Stat(defaultFile); !errors.Is(err, fs.ErrNotExist) {
+			return defaultFile, "", nil
+		}
+	}
+	preset = cmp.Or(s.preset, defaultPreset)
+	if _, ok := topology.PresetSource(preset); !ok {
+		return "", "", unknownPreset(preset)
+	}
+	return "", preset, nil
 }
 
 func unknownPreset(name string) error {

@@ -38,8 +38,16 @@ const longest = time.Minute
 
 // AddFault makes something go wrong, until RemoveFault or for the time that the spec says.
 func (l *Lab) AddFault(spec mgmt.FaultSpec) (mgmt.Fault, error) {
-	f, length, err := l.readFault(spec)
+	what, length, err := readFault(spec)
 	if err != nil {
+		return mgmt.Fault{}, err
+	}
+	return l.impair(&fault{Fault: mgmt.Fault{FaultSpec: spec}}, what, length)
+}
+
+// impair makes a fault hold that says what it is aimed at.
+func (l *Lab) impair(f *fault, what topology.Impairment, length time.Duration) (mgmt.Fault, error) {
+	if err := l.aim(f, what); err != nil {
 		return mgmt.Fault{}, err
 	}
 	fs := &l.faults
@@ -171,9 +179,8 @@ func (l *Lab) applyNodeLocked(n topology.Node) error {
 }
 
 // readFault takes a spec apart. Its errors say what would be right.
-func (l *Lab) readFault(spec mgmt.FaultSpec) (f *fault, length time.Duration, err error) {
-	f = &fault{Fault: mgmt.Fault{FaultSpec: spec}}
-	what := topology.Impairment{Down: spec.Down, Reset: spec.Reset}
+func readFault(spec mgmt.FaultSpec) (what topology.Impairment, length time.Duration, err error) {
+	what = topology.Impairment{Down: spec.Down, Reset: spec.Reset}
 	for _, q := range []struct {
 		name, text string
 		read       func(string) error
@@ -189,16 +196,16 @@ func (l *Lab) readFault(spec mgmt.FaultSpec) (f *fault, length time.Duration, er
 			continue
 		}
 		if err := q.read(q.text); err != nil {
-			return nil, 0, fmt.Errorf("%s: %w", q.name, err)
+			return what, 0, fmt.Errorf("%s: %w", q.name, err)
 		}
 	}
 	switch {
 	case spec.For != "" && length <= 0:
-		return nil, 0, errors.New("for: a fault lasts longer than 0; leave it out for one that holds until it is removed")
+		return what, 0, errors.New("for: a fault lasts longer than 0; leave it out for one that holds until it is removed")
 	case spec.Bandwidth != "" && what.Bandwidth < 1000:
-		return nil, 0, errors.New("bandwidth: at least 1kbps; to let nothing through, take the target down")
+		return what, 0, errors.New("bandwidth: at least 1kbps; to let nothing through, take the target down")
 	}
-	return f, length, l.aim(f, what)
+	return what, length, nil
 }
 
 func readDuration(into *time.Duration) func(string) error {

@@ -10,7 +10,6 @@ import (
 
 	"cdnlab/dnsredirect"
 	"cdnlab/edge"
-	"cdnlab/internal/stats"
 	"cdnlab/mgmt"
 	"cdnlab/origin"
 	"cdnlab/regional"
@@ -27,7 +26,7 @@ func (w *wiring) node(n topology.Node, s *sockets) (runner, error) {
 		return nil, err
 	}
 	log := w.opt.Log.With("node", string(n.Name))
-	counters := stats.New(time.Now())
+	counters := w.counters.add(n)
 	switch n.Kind {
 	case topology.KindDNS:
 		udp, err := s.listenPacket(string(n.Name), n.DNS, "--dns-port")

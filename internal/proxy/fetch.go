@@ -37,7 +37,7 @@ func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd h
 		s.fetchHead(ctx, r, old)
 	case a.NoStore:
 		s.relay(ctx, r, stats.Miss, nil)
-	case a.NoCache, a.MaxAge >= 0, a.MinFresh >= 0, s.apart.has(hash, r.start):
+	case !r.site.Cache.Collapse, a.NoCache, a.MaxAge >= 0, a.MinFresh >= 0, s.apart.has(hash, r.start):
 		s.alone(ctx, r, old)
 	default:
 		s.together(ctx, r, r.key, old)

@@ -1,0 +1,226 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+	"golang.org/x/sync/errgroup"
+
+	"cdnlab/topology"
+)
+
+// Lab is a running network, as far as an experiment needs it.
+type Lab interface {
+	Plan() *topology.Plan
+	Counters() Counters
+	// Impair makes something go wrong, for a length of time or, when that is 0, to the end.
+	Impair(target string, what topology.Impairment, length time.Duration) error
+	// Stop ends the lab and waits until it has.
+	Stop() error
+}
+
+// Starter starts a network; noNetem leaves distance and faults of links out.
+type Starter func(ctx context.Context, t *topology.Topology, noNetem bool) (Lab, error)
+
+// Run is what came of one variant with one seed.
+type Run struct {
+	Variant  string            `json:"variant"` // its label; "" for the only one
+	Seed     uint64            `json:"seed"`
+	Seconds  float64           `json:"seconds"` // of load
+	Figures  map[string]Number `json:"figures"` // every metric, over the whole run
+	Expected []Outcome         `json:"expect"`
+	Series   Series            `json:"series"`
+	Problems map[string]int    `json:"problems,omitempty"` // what went wrong with requests, and how often
+}
+
+// Passed reports whether all that was expected held.
+func (r Run) Passed() bool {
+	return !slices.ContainsFunc(r.Expected, func(o Outcome) bool { return !o.Held })
+}
+
+// Progress is told how far a run is; done and total are of the load's time.
+type Progress func(v topology.Variant, done, total time.Duration, requests int)
+
+// grace is how long requests may take after the load has ended.
+const grace = 30 * time.Second
+
+// Execute runs one variant of an experiment: starts its network, makes its requests, breaks what its timeline says, stops the
+// network. The error is one of running it; expectations that were missed are in the Run.
+func Execute(ctx context.Context, e *topology.Experiment, v topology.Variant, start Starter, progress Progress) (Run, error) {
+	lab, err := start(ctx, v.Topology, e.NoNetem)
+	if err != nil {
+		return Run{}, fmt.Errorf("start %s: %w", v.Topology.Name, err)
+	}
+	r, problems, err := load(ctx, e, v, lab, progress)
+	if err := errors.Join(err, lab.Stop()); err != nil {
+		return Run{}, err
+	}
+	return Run{Variant: v.Label(), Seed: e.Seed, Seconds: e.Length.Seconds(), Figures: r.figures(window{}), Expected: r.judge(e.Expect, v),
+		Series: r.series(e.Length), Problems: problems}, nil
+}
+
+// load makes the requests of all workloads, each at its time, and keeps the timeline.
+func load(ctx context.Context, e *topology.Experiment, v topology.Variant, lab Lab, progress Progress) (*record, map[string]int, error) {
+	r := &record{}
+	problems := map[string]int{}
+	var mu sync.Mutex // guards r and problems
+	cities, err := citiesOf(e, lab.Plan())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		for _, c := range cities {
+			c.http.CloseIdleConnections()
+		}
+	}()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	start := time.Now()
+	read := func() {
+		x := reading{time.Since(start), lab.Counters()}
+		mu.Lock()
+		defer mu.Unlock()
+		r.readings = append(r.readings, x)
+	}
+	read()
+	r.readings[0].at = 0
+	var loads, beside errgroup.Group
+	for i, w := range e.Load {
+		loads.Go(func() error {
+			if !sleep(ctx, start.Add(w.At)) {
+				return ctx.Err()
+			}
+			u := &users{seq: newSequence(w, e.Seed, i)}
+			for _, p := range w.From {
+				u.cities = append(u.cities, cities[p.Place])
+			}
+			for res := range attack(ctx, u, w) {
+				s, problem := u.sample(res, start)
+				mu.Lock()
+				r.samples = append(r.samples, s)
+				if problem != "" {
+					problems[problem]++
+				}
+				mu.Unlock()
+			}
+			return ctx.Err()
+		})
+	}
+	for _, step := range e.Timeline {
+		beside.Go(func() error {
+			if !sleep(ctx, start.Add(step.At)) {
+				return nil
+			}
+			return lab.Impair(step.Target, step.Impairment, step.For)
+		})
+	}
+	beside.Go(func() error {
+		for _, at := range readingTimes(e) {
+			if !sleep(ctx, start.Add(at)) {
+				return nil
+			}
+			read()
+			if progress != nil {
+				mu.Lock()
+				n := len(r.samples)
+				mu.Unlock()
+				progress(v, min(time.Since(start), e.Length), e.Length, n)
+			}
+		}
+		return nil
+	})
+	err = loads.Wait()
+	cancel()
+	err = errors.Join(err, beside.Wait())
+	read()
+	return r, problems, err
+}
+
+// readingTimes is each second of a run, and the times that expectations name.
+func readingTimes(e *topology.Experiment) (all []time.Duration) {
+	for at := time.Second; at <= e.Length; at += time.Second {
+		all = append(all, at)
+	}
+	for _, x := range e.Expect {
+		all = append(all, x.After, x.Until)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return slices.DeleteFunc(all, func(d time.Duration) bool { return d == 0 })
+}
+
+// citiesOf finds the places that requests come from.
+func citiesOf(e *topology.Experiment, plan *topology.Plan) (map[string]*city, error) {
+	for _, n := range plan.Nodes {
+		if !n.HTTP.Addr().IsLoopback() {
+			return nil, fmt.Errorf("%s is at %s: load is made on this machine's own lab only, so leave \"addresses\" out of the topology", n.Name, n.HTTP.Addr())
+		}
+	}
+	cities := map[string]*city{}
+	for _, w := range e.Load {
+		for _, from := range w.From {
+			p, ok := plan.Place(from.Place)
+			if !ok || !p.Client.IsValid() {
+				return nil, fmt.Errorf("clients in %s have no addresses of their own in the address plan, which has room for the first 155 places", from.Place)
+			}
+			cities[from.Place] = newCity(p, plan.HTTPPort())
+		}
+	}
+	return cities, nil
+}
+
+// sleep waits until a time; false says that ctx ended first.
+func sleep(ctx context.Context, until time.Time) bool {
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// attack makes the requests of a workload.
+func attack(ctx context.Context, u *users, w topology.Workload) <-chan *vegeta.Result {
+	client := &http.Client{Transport: u, Timeout: grace, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	attacker := vegeta.NewAttacker(vegeta.Client(client), vegeta.MaxBody(0))
+	pace := vegeta.ConstantPacer{Freq: int(w.Rate * 1000), Per: 1000 * time.Second}
+	stop := context.AfterFunc(ctx, func() { attacker.Stop() })
+	target := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: "http://" + w.Site + "/"})
+	results := make(chan *vegeta.Result)
+	go func() {
+		defer stop()
+		defer close(results)
+		for res := range attacker.Attack(target, pace, w.For, "") {
+			results <- res
+		}
+	}()
+	return results
+}
+
+// sample puts together what vegeta measured and what the response said.
+func (u *users) sample(res *vegeta.Result, start time.Time) (s sample, problem string) {
+	n := u.note(res.Seq)
+	s = sample{at: res.Timestamp.Sub(start), latency: res.Latency, status: int(res.Code), place: u.seq.load.From[n.place].Place,
+		bytes: n.bytes, edge: n.edge, hub: n.hub}
+	if res.Code == 0 || res.Code >= 400 {
+		problem = plain(res.Error)
+	}
+	return s, problem
+}
+
+// plain leaves out of an error what differs from request to request: vegeta's and Go's prefixes with addresses.
+func plain(text string) string {
+	if i := strings.LastIndex(text, ": "); i >= 0 && strings.Contains(text, "://") {
+		return text[i+2:]
+	}
+	return text
+}
