@@ -99,7 +99,7 @@ func ParseExperiment(name string, data []byte, dir string, sets []string, seed *
 	d := decoder{collector: &c, specs: make(map[reflect.Type][]keySpec)}
 	d.value(&f, root, mark{}, "")
 	b := experimentBuilder{collector: new(collector), read: &c, f: &f, dir: dir, sets: sets}
-	e := &Experiment{Name: f.Name.v, About: strings.TrimSpace(f.About.v), File: name, NoNetem: !f.Netem.v}
+	e := &Experiment{Name: f.Name.v, About: reflow(f.About.v), File: name, NoNetem: !f.Netem.v}
 	if e.Name == "" {
 		e.Name = strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	}
@@ -118,6 +118,15 @@ func ParseExperiment(name string, data []byte, dir string, sets []string, seed *
 		return nil, err
 	}
 	return e, nil
+}
+
+// reflow joins the lines of each paragraph.
+func reflow(text string) string {
+	paragraphs := strings.Split(strings.TrimSpace(text), "\n\n")
+	for i, p := range paragraphs {
+		paragraphs[i] = strings.Join(strings.Fields(p), " ")
+	}
+	return strings.Join(paragraphs, "\n\n")
 }
 
 // experimentBuilder makes an Experiment of a file that could be read.

@@ -76,8 +76,12 @@ func (a *app) rootCommand() *cobra.Command {
 }
 
 // logger logs to standard error: text on a terminal, JSON lines otherwise.
-func (a *app) logger() *slog.Logger {
-	level := slog.LevelInfo
+func (a *app) logger() *slog.Logger { return a.loggerFrom(slog.LevelInfo) }
+
+// warnings is the logger of commands whose output is something else than what the lab does.
+func (a *app) warnings() *slog.Logger { return a.loggerFrom(slog.LevelError) }
+
+func (a *app) loggerFrom(level slog.Level) *slog.Logger {
 	if a.verbose {
 		level = slog.LevelDebug
 	}

@@ -67,7 +67,7 @@ func (a *app) execute(ctx context.Context, all []*topology.Experiment, output st
 	if err != nil {
 		return err
 	}
-	start := lab.StartExperiment(a.logger())
+	start := lab.StartExperiment(a.warnings())
 	var runs []experiment.Run
 	for _, e := range all {
 		for _, v := range e.Variants {

@@ -24,10 +24,11 @@ func (n Number) MarshalJSON() ([]byte, error) {
 
 // Report is an experiment and what came of it.
 type Report struct {
-	Name   string `json:"name"`
-	About  string `json:"about,omitempty"`
-	Passed bool   `json:"passed"`
-	Runs   []Run  `json:"runs"` // by variant, then by seed
+	Name   string   `json:"name"`
+	About  string   `json:"about,omitempty"`
+	Passed bool     `json:"passed"`
+	Runs   []Run    `json:"runs"` // by variant, then by seed
+	order  []string // of the expectations
 }
 
 // NewReport sums up the runs of an experiment: all variants with the first seed, then with the next.
@@ -39,6 +40,9 @@ func NewReport(e *topology.Experiment, runs []Run) Report {
 		if !slices.Contains(order, run.Variant) {
 			order = append(order, run.Variant)
 		}
+	}
+	for _, x := range e.Expect {
+		r.order = append(r.order, x.Text)
 	}
 	slices.SortStableFunc(r.Runs, func(a, b Run) int { return slices.Index(order, a.Variant) - slices.Index(order, b.Variant) })
 	return r
@@ -120,6 +124,7 @@ func (r Report) claims() (all []claim) {
 			c.Results = append(c.Results, result)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b claim) int { return slices.Index(r.order, a.Text) - slices.Index(r.order, b.Text) })
 	return all
 }
 

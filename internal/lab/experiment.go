@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"time"
 
 	"cdnlab/internal/experiment"
+	"cdnlab/internal/stats"
 	"cdnlab/mgmt"
 	"cdnlab/topology"
 )
@@ -37,9 +39,12 @@ func StartExperiment(log *slog.Logger) experiment.Starter {
 }
 
 // freePorts finds ports that no loopback address uses, below those that the kernel gives to outgoing connections, of which an
-// experiment makes many.
+// experiment makes many. It begins anywhere, so that experiments beside each other do not meet.
 func freePorts(n int) (ports []uint16, err error) {
-	for port := 10_000 + os.Getpid()*97%15_000; len(ports) < n && port < 32_000; port++ {
+	const lowest, highest = 10_000, 32_000
+	start := rand.IntN(highest - lowest)
+	for i := 0; len(ports) < n && i < highest-lowest; i++ {
+		port := lowest + (start+i)%(highest-lowest)
 		at := fmt.Sprintf(":%d", port)
 		tcp, err := net.Listen("tcp", at)
 		if err != nil {
@@ -54,7 +59,7 @@ func freePorts(n int) (ports []uint16, err error) {
 		ports = append(ports, uint16(port))
 	}
 	if len(ports) < n {
-		return nil, errors.New("find free ports: there are none between 10000 and 32000")
+		return nil, fmt.Errorf("find free ports: there are none from %d to %d", lowest, highest)
 	}
 	return ports, nil
 }
@@ -75,7 +80,7 @@ func (l *experimentLab) Counters() (c experiment.Counters) {
 		case topology.KindHub:
 			s := n.stats.Snapshot()
 			c.HubRequests += s.Total()
-			c.HubHits += s.FromCache()
+			c.HubHits += s.Requests[stats.Hit.String()] + s.Requests[stats.Stale.String()]
 		case topology.KindOrigin:
 			c.OriginRequests += n.stats.Snapshot().Total()
 		}
