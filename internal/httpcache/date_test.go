@@ -16,6 +16,7 @@ func TestParseDate(t *testing.T) {
 	}{
 		{"IMF-fixdate", "Thu, 18 Aug 2050 02:01:18 GMT", aug},
 		{"RFC 850", "Thursday, 18-Aug-50 02:01:18 GMT", aug},
+		{"RFC 850 on a Saturday", "Saturday, 05-Nov-94 08:49:37 GMT", time.Date(1994, 11, 5, 8, 49, 37, 0, time.UTC).UnixNano()},
 		{"RFC 850 of the last century", "Sunday, 06-Nov-94 08:49:37 GMT", time.Date(1994, 11, 6, 8, 49, 37, 0, time.UTC).UnixNano()},
 		{"RFC 850 year 70 is past, as servers mean it", "Thursday, 01-Jan-70 00:00:01 GMT", 1e9},
 		{"RFC 850, last year of this century", "Sunday, 01-Dec-69 00:00:00 GMT", time.Date(2069, 12, 1, 0, 0, 0, 0, time.UTC).UnixNano()},
@@ -41,6 +42,9 @@ func TestParseDate(t *testing.T) {
 		{"one-digit day, padded", "Thu,  8 Aug 2050 02:01:18 GMT", 0},
 		{"no such day", "Thu, 31 Feb 2050 02:01:18 GMT", 0},
 		{"day zero", "Thu, 00 Aug 2050 02:01:18 GMT", 0},
+		{"byte before the digits", "Thu, 1/ Aug 2050 02:01:18 GMT", 0},
+		{"byte after the digits", "Thu, 18 Aug 2050 02:01:1: GMT", 0},
+		{"letter for a digit", "Thu, 18 Aug 2o50 02:01:18 GMT", 0},
 		{"leap day of another year", "Wed, 29 Feb 2023 00:00:00 GMT", 0},
 		{"no such minute", "Thu, 18 Aug 2050 02:60:18 GMT", 0},
 		{"no such second", "Thu, 18 Aug 2050 02:01:61 GMT", 0},

@@ -2,6 +2,7 @@ package httpcache
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -49,6 +50,21 @@ func TestDirectives(t *testing.T) {
 				t.Errorf("directives of %q = %+v, want %+v", tt.line, got, tt.want)
 			}
 		})
+	}
+}
+
+func TestToken(t *testing.T) {
+	const tchar = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	for c := range 256 {
+		b := string([]byte{byte(c)})
+		if got, want := token(b), strings.Contains(tchar, b); got != want {
+			t.Errorf("token(%q) = %v, want %v (RFC 9110 §5.6.2)", b, got, want)
+		}
+	}
+	for s, want := range map[string]bool{"": false, "ab": true, "a b": false, " a": false, "a;": false} {
+		if got := token(s); got != want {
+			t.Errorf("token(%q) = %v, want %v (RFC 9110 §5.6.2)", s, got, want)
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 type Meta struct {
 	ResponseTime         int64         // when the response arrived
 	Date                 int64         // its Date; without a valid one, the second in which it arrived (RFC 9110 §6.6.1)
-	LastModified         int64         // 0 when not stated or invalid
+	LastModified         int64         // 0 when not stated or invalid; a stated 1970-01-01 00:00:00 counts as not stated
 	InitialAge           time.Duration // corrected_initial_age (RFC 9111 §4.2.3)
 	Lifetime             time.Duration // freshness_lifetime (§4.2.1)
 	StaleWhileRevalidate time.Duration // 0 never (RFC 5861 §3)
