@@ -113,3 +113,12 @@ func (m *mapper) pick(a *place.Answer, alive func(pop int) bool) int {
 	}
 	return best.pop
 }
+
+// Nearest returns the index of the PoP that the DNS sends the clients of a place to while all are healthy, and the RTT to it.
+func Nearest(t *topology.Topology, place string) (pop int, rtt time.Duration) {
+	from := topology.Ref{Kind: topology.KindClient, Name: place}
+	best := nearest(len(t.Edges), 1, func(i int) time.Duration {
+		return t.Path(from, topology.Ref{Kind: topology.KindEdge, Name: t.Edges[i].Name}).RTT
+	})
+	return best[0].pop, best[0].rtt
+}
