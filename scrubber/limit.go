@@ -165,7 +165,7 @@ func (w *law) peek(s state, log []int64, now, cost int64) (state, Verdict) {
 	}
 	wait := time.Duration(at - now)
 	v.Delay, v.Reset = v.Delay+wait, v.Reset+wait
-	if over := v.Delay - max(w.MaxDelay, w.longest); over > 0 && wait > 0 {
+	if over := v.Delay - max(w.MaxDelay, w.longest); over > 0 {
 		refused.OK, refused.Delay, refused.RetryAfter = false, 0, over
 		refused.Reset += time.Duration(max(s.last-now, 0))
 		return s, refused

@@ -93,6 +93,16 @@ func TestQueueHeldLonger(t *testing.T) {
 	}
 }
 
+func TestQueueLongerThanTheDelay(t *testing.T) {
+	l := limiter(t, Limit{Algorithm: LeakyBucket, Rate: 10, Per: time.Second, Burst: 3, MaxDelay: time.Millisecond})
+	if got := takes(l, second, 4); got != 4 {
+		t.Errorf("%d of 4 join the queue, want 4: its length is what it may hold", got)
+	}
+	if got := l.Take(second, 1); got.OK || got.RetryAfter != 100*time.Millisecond {
+		t.Errorf("queue full: Take = %+v, want refused for 100ms", got)
+	}
+}
+
 func TestHeldBackInOrder(t *testing.T) {
 	l := limiter(t, Limit{Algorithm: FixedWindow, Rate: 2, Per: time.Second, MaxDelay: 2 * time.Second})
 	for i, want := range []time.Duration{0, 0, 700 * time.Millisecond, 700 * time.Millisecond, 1700 * time.Millisecond} {
