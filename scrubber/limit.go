@@ -200,8 +200,25 @@ func (w *law) commit(s *state, log []int64, next state, cost int64) {
 	*s = next
 }
 
-// used is the number of units that forgetting the state would give away.
-func (w *law) used(s state, log []int64, now int64) int64 {
-	_, v := w.at(s, log, max(now, s.last), 0)
-	return w.quota - v.Remaining
+// used measures what forgetting a state would give away: 0 when nothing. The measure is the same for all states of a law; start
+// is that of the window of now.
+func (w *law) used(s state, log []int64, now, start int64) int64 {
+	switch now = max(now, s.last); {
+	case w.Algorithm == TokenBucket || w.Algorithm == LeakyBucket:
+		return w.level(s, now)
+	case w.Algorithm == SlidingLog:
+		return w.live(s, log, now)
+	case s.last >= start && w.Algorithm == FixedWindow:
+		return s.a
+	case s.last >= start && s.b == 0:
+		return s.a
+	case s.last >= start:
+		return s.a + w.share(s.b, max(0, start+int64(w.Per)-now))
+	case s.last >= start-int64(w.Per) && w.Algorithm == SlidingCounter:
+		return w.share(s.a, start+int64(w.Per)-now)
+	}
+	return 0
 }
+
+// start is when the window of now began.
+func (w *law) start(now int64) int64 { return now - now%int64(w.Per) }
