@@ -186,7 +186,7 @@ func BenchmarkTable(b *testing.B) {
 			keys uint64
 		}{{"hot", 64}, {"flood", 1 << 24}} {
 			b.Run(a.String()+"/"+c.name, func(b *testing.B) {
-				tab := newTestTable(b, Limit{Algorithm: a, Rate: 100, Per: time.Second}, 64<<20)
+				tab := newTestTable(b, Limit{Algorithm: a, Rate: 100, Per: time.Second}, defaultMemory)
 				b.ReportAllocs()
 				n := uint64(0)
 				for now := int64(0); b.Loop(); now += 1000 {
