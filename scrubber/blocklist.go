@@ -97,22 +97,25 @@ func (l *blocklist) find(now int64, a netip.Addr) (found Entry, ok bool) {
 	return found, ok
 }
 
-// add puts an entry on the list, in the place of one for the same prefix.
-func (l *blocklist) add(now int64, e Entry) error {
+// add puts an entry on the list and reports whether it did: a person's takes the place of one for the same prefix, a rule's
+// leaves that alone.
+func (l *blocklist) add(now int64, e Entry) (bool, error) {
 	p, err := normal(e.Prefix)
 	if err != nil {
-		return err
+		return false, err
 	}
 	e.Prefix = p
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.shard(p)
 	m := l.sweep(at, now)
-	if _, had := m[p]; !had {
+	if _, had := m[p]; had && e.By != Manual {
+		return false, nil
+	} else if !had {
 		if len(m) >= shardSize {
 			victim, ok := endsFirst(m)
 			if !ok {
-				return fmt.Errorf("block %s: %w", p, ErrFull)
+				return false, fmt.Errorf("block %s: %w", p, ErrFull)
 			}
 			delete(m, victim)
 			l.counted(victim, -1)
@@ -121,7 +124,7 @@ func (l *blocklist) add(now int64, e Entry) error {
 	}
 	m[p] = e
 	at.Store(&m)
-	return nil
+	return true, nil
 }
 
 // remove takes a prefix off the list and reports whether it was there.

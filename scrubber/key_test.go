@@ -192,6 +192,7 @@ func TestRuleFaults(t *testing.T) {
 		{"length without delay", Rule{Name: "r", Limit: Limit{Rate: 1, Per: 1, MaxDelay: 1}}, []string{"does not go with the response reject"}},
 		{"block without a length", Rule{Name: "r", Limit: limit, Response: Block}, []string{"block: 0s"}},
 		{"length without block", Rule{Name: "r", Limit: limit, BlockFor: 1}, []string{"block: 1ns"}},
+		{"block for ever", Rule{Name: "r", Limit: limit, Response: Block, BlockFor: 1 << 62}, []string{"is not between 0 and 8784h"}},
 		{"block of nobody", Rule{Name: "r", Limit: limit, Response: Block, BlockFor: 1, Key: []Part{{From: BySite}}}, []string{"no address to block"}},
 		{"unknown response", Rule{Name: "r", Limit: limit, Response: 9}, []string{"Response(9)"}},
 		{"unknown source", Rule{Name: "r", Limit: limit, Key: []Part{{From: 9}}}, []string{"Source(9)"}},

@@ -37,6 +37,7 @@ const (
 	MaxPer   = 31 * 24 * time.Hour
 	MaxCost  = 1000        // units that one request may cost
 	MaxDelay = time.Minute // that a request may be held back
+	MaxBlock = 366 * 24 * time.Hour
 )
 
 // Limit is what is allowed for one key. Costs are counted in units; a request costs one unless something says otherwise.

@@ -104,7 +104,7 @@ func (l *Limits) Check(now int64, q Request) Decision {
 		i := bits.TrailingZeros64(blocks)
 		r := &l.rules[i]
 		e := Entry{Prefix: r.blocked(q.Client), Until: now + int64(r.BlockFor), By: r.Name}
-		if l.list.add(now, e) == nil { // otherwise the request is refused all the same
+		if added, _ := l.list.add(now, e); added { // when the list is full the request is refused all the same
 			tally.add(i, made)
 		}
 	}
@@ -192,7 +192,8 @@ func (l *Limits) Block(now int64, p netip.Prefix, ttl time.Duration) error {
 	if ttl > 0 && int64(ttl) < until-now {
 		until = now + int64(ttl)
 	}
-	return l.list.add(now, Entry{Prefix: p, Until: until, By: Manual})
+	_, err := l.list.add(now, Entry{Prefix: p, Until: until, By: Manual})
+	return err
 }
 
 // Unblock takes a prefix off the block list, whoever put it there, and reports whether it was on it. Longer and shorter

@@ -97,6 +97,9 @@ func (r *Rule) faults() (faults []error) {
 	if (r.Response == Block) != (r.BlockFor > 0) {
 		fault("block: %v does not go with the response %v: one needs the other", r.BlockFor, r.Response)
 	}
+	if r.BlockFor < 0 || r.BlockFor > MaxBlock {
+		fault("block: %v is not between 0 and %v", r.BlockFor, MaxBlock)
+	}
 	if len(r.Key) > maxParts {
 		fault("key: %d parts are more than %d", len(r.Key), maxParts)
 	}
@@ -151,6 +154,7 @@ type rule struct {
 	Rule
 	law     law
 	classes []prefix // the longest first
+	policy  string   // of RateLimit-Policy
 }
 
 // prefix is one prefix of a class.
@@ -175,7 +179,7 @@ func newRule(r Rule) (rule, error) {
 			p.V4, p.V6 = cmp.Or(p.V4, 32), cmp.Or(p.V6, 64)
 		}
 	}
-	ready := rule{Rule: r, law: w}
+	ready := rule{Rule: r, law: w, policy: w.policy(r.Name)}
 	for i, c := range r.Classes {
 		if w.Algorithm != LeakyBucket && c.Cost > w.quota {
 			return rule{}, fmt.Errorf("rule %s: class %s: cost %d is more than the limit ever allows, %d", r.Name, c.Name, c.Cost, w.quota)
