@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"math/bits"
 	"net/netip"
@@ -33,7 +32,7 @@ func (e Entry) Left(now int64) time.Duration {
 	return time.Duration(max(0, e.Until-now))
 }
 
-// The list is cut into shards by the prefix, so that a change copies little.
+// The list is cut into shards by the hash of the prefix, so that a change copies little.
 const (
 	numShards   = 512
 	shardSize   = 128
@@ -50,10 +49,16 @@ type blocklist struct {
 	secret  sipKey
 	count   atomic.Int64 // entries, those that have ended too until a writer comes by
 	lengths [2][lengthWords]atomic.Uint64
-	shards  [numShards]atomic.Pointer[map[netip.Prefix]Entry]
+	shards  [numShards]atomic.Pointer[shard]
 
 	mu   sync.Mutex  // guards changes and used
 	used [2][129]int // entries by prefix length; [0] IPv4, [1] IPv6
+}
+
+// shard is a part of the list; sums, of the prefixes, is sorted and goes with entries.
+type shard struct {
+	sums    []uint64
+	entries []Entry
 }
 
 func family(a netip.Addr) int {
@@ -63,13 +68,17 @@ func family(a netip.Addr) int {
 	return 1
 }
 
-func (l *blocklist) shard(p netip.Prefix) *atomic.Pointer[map[netip.Prefix]Entry] {
-	b := p.Addr().As16()
+// sum is the hash of the first n bits of an address, given as those of netip.Addr.As16.
+func (l *blocklist) sum(family int, hi, lo uint64, n int) uint64 {
 	s := l.secret.start()
-	for i := 0; i < len(b); i += 8 {
-		s.word(binary.LittleEndian.Uint64(b[i:]))
+	if family == 0 {
+		return s.sum(uint64(n)<<32 | uint64(uint32(lo)&^uint32(uint64(math.MaxUint32)>>n)))
 	}
-	return &l.shards[s.sum(uint64(p.Bits()))%numShards]
+	s.word(hi &^ (math.MaxUint64 >> min(n, 64)))
+	if n > 64 {
+		s.word(lo &^ (math.MaxUint64 >> (n - 64)))
+	}
+	return s.sum(uint64(n) << 32)
 }
 
 // find returns the entry that covers an address, of several the one that ends last.
@@ -78,19 +87,19 @@ func (l *blocklist) find(now int64, a netip.Addr) (found Entry, ok bool) {
 		return Entry{}, false
 	}
 	a = a.Unmap().WithZone("")
-	lengths := &l.lengths[family(a)]
-	for i := range lengths {
-		for set := lengths[i].Load(); set != 0; set &= set - 1 {
-			p, err := a.Prefix(i*64 + bits.TrailingZeros64(set))
-			if err != nil {
+	hi, lo := halves(a)
+	f := family(a)
+	for i := range l.lengths[f] {
+		for set := l.lengths[f][i].Load(); set != 0; set &= set - 1 {
+			sum := l.sum(f, hi, lo, i*64+bits.TrailingZeros64(set))
+			s := l.shards[sum%numShards].Load()
+			if s == nil {
 				continue
 			}
-			m := l.shard(p).Load()
-			if m == nil {
-				continue
-			}
-			if e, hit := (*m)[p]; hit && e.Until > now && e.Until > found.Until {
-				found, ok = e, true
+			if at, hit := slices.BinarySearch(s.sums, sum); hit {
+				if e := &s.entries[at]; e.Until > now && e.Until > found.Until && e.Prefix.Contains(a) {
+					found, ok = *e, true
+				}
 			}
 		}
 	}
@@ -107,23 +116,26 @@ func (l *blocklist) add(now int64, e Entry) (bool, error) {
 	e.Prefix = p
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := l.shard(p)
-	m := l.sweep(at, now)
-	if _, had := m[p]; had && e.By != Manual {
+	sum, s := l.copy(now, p)
+	defer l.shards[sum%numShards].Store(s)
+	at, had := slices.BinarySearch(s.sums, sum)
+	switch {
+	case had && e.By != Manual:
 		return false, nil
-	} else if !had {
-		if len(m) >= shardSize {
-			victim, ok := endsFirst(m)
-			if !ok {
+	case had:
+		s.entries[at] = e
+	default:
+		if len(s.sums) == shardSize {
+			victim := endsFirst(s.entries)
+			if victim < 0 {
 				return false, fmt.Errorf("block %s: %w", p, ErrFull)
 			}
-			delete(m, victim)
-			l.counted(victim, -1)
+			l.drop(s, victim)
+			at, _ = slices.BinarySearch(s.sums, sum)
 		}
+		s.sums, s.entries = slices.Insert(s.sums, at, sum), slices.Insert(s.entries, at, e)
 		l.counted(p, 1)
 	}
-	m[p] = e
-	at.Store(&m)
 	return true, nil
 }
 
@@ -135,14 +147,12 @@ func (l *blocklist) remove(now int64, p netip.Prefix) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := l.shard(p)
-	m := l.sweep(at, now)
-	_, had := m[p]
+	sum, s := l.copy(now, p)
+	at, had := slices.BinarySearch(s.sums, sum)
 	if had {
-		delete(m, p)
-		l.counted(p, -1)
+		l.drop(s, at)
 	}
-	at.Store(&m)
+	l.shards[sum%numShards].Store(s)
 	return had
 }
 
@@ -152,12 +162,11 @@ func (l *blocklist) list(now int64) []Entry {
 	defer l.mu.Unlock()
 	var all []Entry
 	for i := range l.shards {
-		if l.shards[i].Load() == nil {
-			continue
+		if l.shards[i].Load() != nil {
+			s := l.swept(i, now)
+			l.shards[i].Store(s)
+			all = append(all, s.entries...)
 		}
-		m := l.sweep(&l.shards[i], now)
-		l.shards[i].Store(&m)
-		all = slices.AppendSeq(all, maps.Values(m))
 	}
 	slices.SortFunc(all, func(a, b Entry) int {
 		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
@@ -165,22 +174,35 @@ func (l *blocklist) list(now int64) []Entry {
 	return all
 }
 
-// sweep returns a copy of a shard without what has ended. Callers hold mu and store the copy.
-func (l *blocklist) sweep(at *atomic.Pointer[map[netip.Prefix]Entry], now int64) map[netip.Prefix]Entry {
-	kept := map[netip.Prefix]Entry{}
-	if old := at.Load(); old != nil {
-		for p, e := range *old {
-			if e.Until > now {
-				kept[p] = e
-			} else {
-				l.counted(p, -1)
-			}
-		}
-	}
-	return kept
+// copy returns the sum of a prefix and a copy of its shard without what has ended. The books know of that already, so callers,
+// who hold mu, store it whatever they do with it.
+func (l *blocklist) copy(now int64, p netip.Prefix) (sum uint64, s *shard) {
+	hi, lo := halves(p.Addr())
+	sum = l.sum(family(p.Addr()), hi, lo, p.Bits())
+	return sum, l.swept(int(sum%numShards), now)
 }
 
-// counted keeps the books when an entry comes or goes. A length's bit is set before its entry can be found and cleared after.
+func (l *blocklist) swept(i int, now int64) *shard {
+	old := l.shards[i].Load()
+	if old == nil {
+		return &shard{}
+	}
+	s := &shard{slices.Clone(old.sums), slices.Clone(old.entries)}
+	for i := len(s.entries) - 1; i >= 0; i-- {
+		if s.entries[i].Until <= now {
+			l.drop(s, i)
+		}
+	}
+	return s
+}
+
+// drop removes an entry of a copy and from the books.
+func (l *blocklist) drop(s *shard, i int) {
+	l.counted(s.entries[i].Prefix, -1)
+	s.sums, s.entries = slices.Delete(s.sums, i, i+1), slices.Delete(s.entries, i, i+1)
+}
+
+// counted keeps the books when an entry comes or goes.
 func (l *blocklist) counted(p netip.Prefix, by int) {
 	f := family(p.Addr())
 	l.count.Add(int64(by))
@@ -193,17 +215,21 @@ func (l *blocklist) counted(p netip.Prefix, by int) {
 	}
 }
 
-// endsFirst is the entry that a rule made and that ends first.
-func endsFirst(m map[netip.Prefix]Entry) (victim netip.Prefix, ok bool) {
-	for p, e := range m {
-		if e.By == Manual {
-			continue
-		}
-		if v := m[victim]; !ok || e.Until < v.Until || e.Until == v.Until && p.Addr().Less(victim.Addr()) {
-			victim, ok = p, true
+// endsFirst is the index of the entry that ends first of those that rules made, -1 when there is none.
+func endsFirst(entries []Entry) int {
+	first := -1
+	for i, e := range entries {
+		if e.By != Manual && (first < 0 || e.Until < entries[first].Until) {
+			first = i
 		}
 	}
-	return victim, ok
+	return first
+}
+
+// halves is an address as two numbers, IPv4 as ::ffff:0:0/96.
+func halves(a netip.Addr) (hi, lo uint64) {
+	b := a.As16()
+	return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
 }
 
 // normal is a prefix in the form in which addresses are looked up: IPv4 as such, nothing behind the prefix's length.

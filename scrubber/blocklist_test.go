@@ -97,6 +97,27 @@ func TestBlocklistChanges(t *testing.T) {
 	}
 }
 
+func TestBlocklistKeepsCount(t *testing.T) {
+	l := newBlocklist()
+	const n = 4000
+	for i := range uint32(n) {
+		put(t, l, 0, host(i).String(), int64(10+90*(i%2)), "r")
+	}
+	for i := range uint32(n) {
+		if i%2 == 1 {
+			l.add(20, Entry{host(i), 500, "r"})
+		} else {
+			l.remove(20, host(i+n))
+		}
+	}
+	if got := l.count.Load(); got != n/2 || l.used[0][32] != n/2 {
+		t.Errorf("%d entries by the count and %d by length after half have ended, want %d", got, l.used[0][32], n/2)
+	}
+	if got := len(l.list(20)); got != n/2 {
+		t.Errorf("%d entries on the list, want %d", got, n/2)
+	}
+}
+
 // host is the n-th address of 10.0.0.0/8.
 func host(n uint32) netip.Prefix {
 	var b [4]byte

@@ -1,7 +1,6 @@
 package scrubber
 
 import (
-	"encoding/binary"
 	"net/netip"
 )
 
@@ -54,8 +53,7 @@ func (r *rule) key(secret sipKey, q *Request, class int) uint64 {
 
 // cut is the address with the bits zeroed that do not count; IPv4 as ::ffff:0:0/96.
 func (p *Part) cut(a netip.Addr) (hi, lo uint64) {
-	b := a.As16()
-	hi, lo = binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+	hi, lo = halves(a)
 	switch {
 	case a.Is4() || a.Is4In6():
 		lo &= ^uint64(0) << (32 - p.V4)
