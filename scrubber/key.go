@@ -1,6 +1,7 @@
 package scrubber
 
 import (
+	"math"
 	"net/netip"
 )
 
@@ -33,9 +34,7 @@ func (r *rule) key(secret sipKey, q *Request, class int) uint64 {
 	for i := range r.Key {
 		switch p := &r.Key[i]; p.From {
 		case ByClient:
-			hi, lo := p.cut(q.Client)
-			s.word(hi)
-			s.word(lo)
+			p.hash(&s, q.Client)
 		case BySite:
 			s.word(text(secret, q.Site))
 		case ByClass:
@@ -48,21 +47,22 @@ func (r *rule) key(secret sipKey, q *Request, class int) uint64 {
 			s.word(text(secret, value))
 		}
 	}
-	return max(1, s.sum(0)) // every key of a rule has the same number of words, so their length need not be hashed
+	return max(1, s.sum(uint64(family(q.Client.Unmap()))))
 }
 
-// cut is the address with the bits zeroed that do not count; IPv4 as ::ffff:0:0/96.
-func (p *Part) cut(a netip.Addr) (hi, lo uint64) {
-	hi, lo = halves(a)
+// hash adds the bits of an address that count. Of one family and one rule all keys have the same number of words, so that the
+// sum of a key need not cover its length, but the family.
+func (p *Part) hash(s *sip, a netip.Addr) {
+	hi, lo := halves(a)
 	switch {
 	case a.Is4() || a.Is4In6():
-		lo &= ^uint64(0) << (32 - p.V4)
+		s.word(lo & (math.MaxUint64 << (32 - p.V4)))
 	case p.V6 <= 64:
-		hi, lo = hi&(^uint64(0)<<(64-p.V6)), 0
+		s.word(hi & (math.MaxUint64 << (64 - p.V6)))
 	default:
-		lo &= ^uint64(0) << (128 - p.V6)
+		s.word(hi)
+		s.word(lo & (math.MaxUint64 << (128 - p.V6)))
 	}
-	return hi, lo
 }
 
 // blocked is the prefix that a Block of the rule puts on the block list.

@@ -81,6 +81,7 @@ func TestWhoSharesALimit(t *testing.T) {
 		{"one /48", []Part{{V6: 48}}, request("2001:db8::1", "a", "/"), request("2001:db8:0:1::1", "a", "/"), true},
 		{"IPv6 addresses in full", []Part{{V6: 128}}, request("2001:db8::1", "a", "/"), request("2001:db8::2", "a", "/"), false},
 		{"one /124", []Part{{V6: 124}}, request("2001:db8::1", "a", "/"), request("2001:db8::e", "a", "/"), true},
+		{"IPv4 and what looks like it in IPv6", nil, request("192.0.2.1", "a", "/"), request("0:ffff:c000:201::", "a", "/"), false},
 		{"no address", nil, request("", "a", "/"), request("192.0.2.1", "a", "/"), false},
 		{"one site", []Part{{From: BySite}}, request("192.0.2.1", "a", "/"), request("192.0.2.2", "a", "/"), true},
 		{"two sites", []Part{{From: BySite}}, request("192.0.2.1", "a", "/"), request("192.0.2.1", "b", "/"), false},

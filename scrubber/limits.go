@@ -99,7 +99,8 @@ func (l *Limits) Check(now int64, q Request) Decision {
 	if e, ok := l.list.find(now, q.Client); ok {
 		return l.listed(e, now, tally)
 	}
-	d, blocks := l.check(0, now, &q, true, tally)
+	var d Decision
+	blocks := l.check(0, now, &q, true, tally, &d)
 	for ; blocks != 0; blocks &= blocks - 1 {
 		i := bits.TrailingZeros64(blocks)
 		r := &l.rules[i]
@@ -113,18 +114,19 @@ func (l *Limits) Check(now int64, q Request) Decision {
 
 // check asks the rules from the i-th on; pass says that those before would let the request pass. It keeps the state of each
 // rule locked until the others have answered, always in the order of the rules. blocks has a bit for each rule that blocks.
-func (l *Limits) check(i int, now int64, q *Request, pass bool, tally tally) (d Decision, blocks uint64) {
+func (l *Limits) check(i int, now int64, q *Request, pass bool, tally tally, d *Decision) (blocks uint64) {
 	for i < len(l.rules) && !l.rules[i].matches(q) {
 		i++
 	}
 	if i == len(l.rules) {
-		return Decision{Verdict: Verdict{OK: true}}, 0
+		d.OK = true
+		return 0
 	}
 	r := &l.rules[i]
 	class, cost := r.class(q.Path)
 	slot, s, log := l.tables[i].find(r.key(l.secret, q, class))
 	next, v := r.law.peek(s, log, now, cost)
-	d, blocks = l.check(i+1, now, q, pass && v.OK, tally)
+	blocks = l.check(i+1, now, q, pass && v.OK, tally, d)
 	pass = pass && v.OK && d.OK
 	if pass && cost > 0 {
 		slot.commit(next, cost, now)
@@ -141,31 +143,30 @@ func (l *Limits) check(i int, now int64, q *Request, pass bool, tally tally) (d 
 	case pass:
 		tally.add(i, passed)
 	}
-	return d.with(Decision{Verdict: v, Rule: r.Name, Limit: r.law.quota, rule: r}), blocks
+	d.merge(r, &v)
+	return blocks
 }
 
-// with is the stricter of two decisions; d is that of the rules behind the other's.
-func (d Decision) with(o Decision) Decision {
+// merge keeps the stricter one of d, the decision of the rules behind r, and v, the verdict of r.
+func (d *Decision) merge(r *rule, v *Verdict) {
+	delay := max(d.Delay, v.Delay)
+	if d.rule == nil || stricter(v, &d.Verdict) {
+		d.Verdict, d.Rule, d.Limit, d.rule = *v, r.Name, r.law.quota, r
+	}
+	if d.Delay = 0; d.OK {
+		d.Delay = delay
+	}
+}
+
+// stricter reports whether the verdict of a rule is at least as strict as that of those behind it.
+func stricter(v, behind *Verdict) bool {
 	switch {
-	case d.rule == nil:
-		return o
-	case d.OK != o.OK:
-		if d.OK {
-			return o
-		}
-		return d
-	case !d.OK:
-		if d.RetryAfter > o.RetryAfter {
-			return d
-		}
-		return o
+	case v.OK != behind.OK:
+		return !v.OK
+	case !v.OK:
+		return v.RetryAfter >= behind.RetryAfter
 	}
-	longest := max(d.Delay, o.Delay)
-	if d.Remaining >= o.Remaining {
-		d = o
-	}
-	d.Delay = longest
-	return d
+	return v.Remaining <= behind.Remaining
 }
 
 // listed is the decision about a client on the block list.

@@ -19,26 +19,28 @@ func (k sipKey) start() sip {
 	return sip{k.k0 ^ 0x736f6d6570736575, k.k1 ^ 0x646f72616e646f6d, k.k0 ^ 0x6c7967656e657261, k.k1 ^ 0x7465646279746573}
 }
 
-func (s *sip) round() {
+// rounds mixes the state n times.
+func (s *sip) rounds(n int) {
 	v0, v1, v2, v3 := s.v0, s.v1, s.v2, s.v3
-	v0 += v1
-	v1 = bits.RotateLeft64(v1, 13) ^ v0
-	v0 = bits.RotateLeft64(v0, 32)
-	v2 += v3
-	v3 = bits.RotateLeft64(v3, 16) ^ v2
-	v0 += v3
-	v3 = bits.RotateLeft64(v3, 21) ^ v0
-	v2 += v1
-	v1 = bits.RotateLeft64(v1, 17) ^ v2
-	v2 = bits.RotateLeft64(v2, 32)
+	for ; n > 0; n-- {
+		v0 += v1
+		v1 = bits.RotateLeft64(v1, 13) ^ v0
+		v0 = bits.RotateLeft64(v0, 32)
+		v2 += v3
+		v3 = bits.RotateLeft64(v3, 16) ^ v2
+		v0 += v3
+		v3 = bits.RotateLeft64(v3, 21) ^ v0
+		v2 += v1
+		v1 = bits.RotateLeft64(v1, 17) ^ v2
+		v2 = bits.RotateLeft64(v2, 32)
+	}
 	s.v0, s.v1, s.v2, s.v3 = v0, v1, v2, v3
 }
 
 // word adds eight bytes, the first in the lowest bits.
 func (s *sip) word(m uint64) {
 	s.v3 ^= m
-	s.round()
-	s.round()
+	s.rounds(2)
 	s.v0 ^= m
 }
 
@@ -46,10 +48,7 @@ func (s *sip) word(m uint64) {
 func (s *sip) sum(last uint64) uint64 {
 	s.word(last)
 	s.v2 ^= 0xff
-	s.round()
-	s.round()
-	s.round()
-	s.round()
+	s.rounds(4)
 	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3
 }
 
