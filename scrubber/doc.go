@@ -8,15 +8,13 @@
 //	              └─ otherwise ─────────────────────▶ passes, with RateLimit and RateLimit-Policy in the response
 //
 // A [Rule] matches requests by site and path, takes a key from each (the client's address, the site, the class of the path, a
-// header field, or several of these) and applies a [Limit] to each key by one of five algorithms. With 10 per second they let
-// through, around the end of a second in which nothing came before:
+// header field, or several of these) and applies a [Limit] to each key by one of five algorithms. At 10 per second they let in:
 //
-//	            ·········|·········      limit as such                           state of a key
-//	FixedWindow          10|10           10 in each second; 20 around its end    a count
-//	SlidingLog           10|·            10 in any second                        10 instants
-//	SlidingCounter       10|+1 each 0.1s 10 in any second if arrivals are even   two counts; the default
-//	TokenBucket          10, +1 each 0.1s Burst at once, then the rate           a level
-//	LeakyBucket          1 each 0.1s     the rate; Burst may wait for their turn a level
+//	FixedWindow     10 in each second, so 20 around its end            remembers a count
+//	SlidingLog      10 in any second                                   10 instants
+//	SlidingCounter  10 in any second if they come evenly; the default  two counts
+//	TokenBucket     Burst at once, then one each 100 ms                a level
+//	LeakyBucket     one each 100 ms; Burst may wait for their turn     a level
 //
 // The algorithms are pure state machines over an instant that the caller passes ([Limiter] is one for a single key), exact in
 // integers, and they neither allocate nor read a clock. The servers and a simulator run the same ones.
