@@ -156,6 +156,7 @@ func (s *Server) sendUntilClose(r *request, b *bodyStream) {
 	head = append(append(append(append(head, ' '), http.StatusText(r.rc.Response.StatusCode())...), crlf...), r.buf...)
 	head = append(append(append(head, ": "...), s.viaValue...), "\r\nConnection: close\r\n\r\n"...)
 	s.hijack(r.rc, func(c net.Conn) {
+		defer b.Close() // counts the request; what was left of the body is no fault of this side
 		if _, err := c.Write(head); err == nil {
 			_, _ = b.WriteTo(c) // the client sees how far it came
 		}
