@@ -89,6 +89,8 @@ func TestAppendVariant(t *testing.T) {
 		{"§12.4.2 no =", "accept-language", get(al, "de;q:0.5"), get(al, "de;q=0.5"), false},
 		{"§12.4.2 no point", "accept-language", get(al, "de;q=0x5"), get(al, "de;q=0.5"), false},
 		{"§12.4.2 no digit", "accept-language", get(al, "de;q=0.?, en"), get(al, "en, de;q=0.?"), false},
+		{"§12.4.2 byte before the digits", "accept-language", get(al, "de;q=0.5/, en"), get(al, "en, de;q=0.5/"), false},
+		{"§12.4.2 one digit", "accept-language", get(al, "de;q=1"), get(al, "de"), true},
 		{"§12.4.2 no value", "accept-language", get(al, "de;q="), get(al, "de"), false},
 		{"§12.4.2 other weight", "accept-language", get(al, "de, en;q=0.5"), get(al, "de, en;q=0.4"), false},
 		{"§12.4.2 other language has the weight", "accept-language", get(al, "de;q=0.5, en"), get(al, "de, en;q=0.5"), false},
