@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"net/http"
 
 	"cdnlab/internal/cache"
 )
@@ -31,10 +32,11 @@ func (s *Server) refresh(ctx context.Context, r *request, old *cache.Object) {
 	})
 }
 
-// detached copies what of a request is needed once its connection has gone on to the next.
+// detached copies what of a request is needed once its connection has gone on to the next. It is a GET, whatever the request
+// was: what a HEAD brings cannot take the place of what is stored.
 func (r *request) detached(s *Server) *request {
 	d := &request{start: r.start, now: r.now, peer: r.peer, id: r.id, trusted: r.trusted, site: r.site, key: bytes.Clone(r.key),
-		method: bytes.Clone(r.method), host: bytes.Clone(r.host), target: bytes.Clone(r.target)}
+		method: []byte(http.MethodGet), host: bytes.Clone(r.host), target: bytes.Clone(r.target)}
 	d.ask.Reset(d.method)
 	var ignored seen
 	_ = d.readFields(bytes.Clone(r.rc.Request.Header.RawHeaders()), &ignored, s.cfg.Secret, s.loop) // it was read without fault before
