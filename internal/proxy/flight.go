@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -62,7 +63,20 @@ func (f *flights) leave(fl *flight) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.byKey, fl.key)
+	if f.byKey[fl.key] == fl {
+		delete(f.byKey, fl.key)
+	}
+}
+
+// forget keeps later requests from joining the fetches for a key, of any variant: what they bring may be outdated.
+func (f *flights) forget(key []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k := range f.byKey {
+		if variant, ok := strings.CutPrefix(k, string(key)); ok && (variant == "" || variant[0] == 0) {
+			delete(f.byKey, k)
+		}
+	}
 }
 
 // apart remembers for a while which keys had answers that no other request could use. Requests for them do not wait for each

@@ -56,7 +56,9 @@ func (s *Server) relay(ctx context.Context, r *request, result stats.Result, lea
 // invalidate removes what the success of an unsafe request has made doubtful.
 func (s *Server) invalidate(r *request, resp *response) {
 	for _, target := range httpcache.Targets(string(r.host), string(r.target), resp.header) {
-		s.store.Delete(httpcache.AppendKey(nil, r.site.host, []byte(target), r.site.Cache.Query))
+		key := httpcache.AppendKey(nil, r.site.host, []byte(target), r.site.Cache.Query)
+		s.store.Delete(key)
+		s.flights.forget(key)
 	}
 }
 
