@@ -36,7 +36,7 @@ func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd h
 	case a.Method == httpcache.MethodHead:
 		s.fetchHead(ctx, r, old)
 	case a.NoStore:
-		s.relay(ctx, r, stats.Miss, nil)
+		s.relay(ctx, r, stats.Miss, nil, nil)
 	case !r.site.Cache.Collapse, a.NoCache, a.MaxAge >= 0, a.MinFresh >= 0, s.apart.has(hash, r.start):
 		s.alone(ctx, r, old)
 	default:

@@ -16,13 +16,13 @@ func (s *Server) pass(ctx context.Context, r *request) {
 	if !r.ask.Cacheable() {
 		r.out.status.Fwd = httpcache.FwdMethod
 	}
-	s.relay(ctx, r, stats.Pass, nil)
+	s.relay(ctx, r, stats.Pass, nil, nil)
 }
 
 // fetchHead asks upstream for a HEAD that the store cannot answer. The response is not stored; it may tell that what is stored
 // is still good, or that it is not (RFC 9111 §4.3.5).
 func (s *Server) fetchHead(ctx context.Context, r *request, old *cache.Object) {
-	s.relay(ctx, r, stats.Miss, func(resp *httpcache.Response) {
+	s.relay(ctx, r, stats.Miss, old, func(resp *httpcache.Response) {
 		if old == nil || resp.Status != http.StatusOK {
 			return
 		}
@@ -35,17 +35,23 @@ func (s *Server) fetchHead(ctx context.Context, r *request, old *cache.Object) {
 	})
 }
 
-// relay forwards a request as the client sent it and passes the response on.
-func (s *Server) relay(ctx context.Context, r *request, result stats.Result, learn func(*httpcache.Response)) {
+// relay forwards a request as the client sent it and passes the response on. Should that fail, old answers if it may; it is
+// nil when nothing is stored.
+func (s *Server) relay(ctx context.Context, r *request, result stats.Result, old *cache.Object, learn func(*httpcache.Response)) {
 	sent := s.cfg.Now()
 	resp, err := s.forward(ctx, s.outgoing(r, want{}), r.site.Site, hash(r.key))
+	r.now = s.cfg.Now().UnixNano()
 	if err != nil {
-		s.fail(r, s.noAnswer(r, err))
+		s.sendAnswer(ctx, r, s.instead(r, old, s.noAnswer(r, err)), old)
+		return
+	}
+	if old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
+		s.sendAnswer(ctx, r, s.instead(r, old, failureOf(resp)), old)
 		return
 	}
 	r.out.result, r.out.below, r.out.status.FwdStatus = result, resp.header, resp.status
 	if learn != nil {
-		learn(&httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: s.cfg.Now().UnixNano()})
+		learn(&httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: r.now})
 	}
 	if httpcache.Invalidates(&r.ask, resp.status) {
 		s.invalidate(r, resp)
