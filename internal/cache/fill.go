@@ -13,6 +13,7 @@ var (
 	ErrNoReaders = errors.New("cache: the body is not stored and nobody reads it") // returned by Write
 	ErrLagging   = errors.New("cache: reader held up the others of a body that is not stored")
 	ErrClosed    = errors.New("cache: fill or reader is closed")
+	errLonger    = errors.New("cache: the body is longer than announced")
 )
 
 // FillConfig describes a response whose body is about to arrive.
@@ -108,10 +109,14 @@ func (f *Fill) Storing() bool {
 }
 
 // Write takes the next bytes of the body. When they are not stored it waits for the readers to take earlier ones. It fails
-// when nobody is left to read them.
+// when nobody is left to read them. Bytes past the announced length are not taken: they abort the fill.
 func (f *Fill) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.done && f.err == nil && f.length >= 0 && int64(len(p)) > f.length-f.size {
+		f.abortLocked(errLonger)
+		return 0, errLonger
+	}
 	total := 0
 	for len(p) > 0 {
 		if f.done || f.err != nil {
@@ -132,8 +137,8 @@ func (f *Fill) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// Complete ends the body. A body of another length than announced is an error and is aborted. It returns the stored object,
-// nil when the response was not stored.
+// Complete ends the body. One shorter than announced is an error and is aborted. It returns the stored object, nil when the
+// response was not stored.
 func (f *Fill) Complete() (*Object, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -147,6 +152,7 @@ func (f *Fill) Complete() (*Object, error) {
 	f.done = true
 	f.changed.Broadcast()
 	if !f.storing {
+		f.releaseLocked()
 		return nil, nil
 	}
 	return f.storeLocked(), nil

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -139,20 +140,29 @@ func (s *Store) Stats() Stats {
 	return Stats{Objects: s.entries.Len(), Bytes: s.bytes + s.reserved, Budget: s.cfg.Budget, Evictions: s.evictions}
 }
 
-// putLocked stores an object, replacing what its key held, and reports whether there was room.
+// putLocked stores an object, replacing what its key held. It fails when there is no room, or when the marker of a variant
+// had to make room for it: nothing would find the variant then.
 func (s *Store) putLocked(o *Object) bool {
 	cost := o.cost()
 	s.removeLocked(o.key)
 	if !s.makeRoomLocked(cost) {
 		return false
 	}
+	if primary, _, variant := strings.Cut(o.key, "\x00"); variant {
+		if _, ok := s.entries.Peek(primary); !ok {
+			return false
+		}
+	}
 	s.entries.Add(o.key, o)
 	s.bytes += cost
 	return true
 }
 
-// makeRoomLocked evicts until n more bytes fit.
+// makeRoomLocked evicts until n more bytes fit; nothing when they never would.
 func (s *Store) makeRoomLocked(n int64) bool {
+	if s.reserved+n > s.cfg.Budget {
+		return false
+	}
 	for s.bytes+s.reserved+n > s.cfg.Budget {
 		o, ok := s.entries.Evict()
 		if !ok {

@@ -53,28 +53,28 @@ func (s *Store) placeLocked(f *Fill, o *Object) bool {
 		}
 	}
 	o.key = string(append(held.variants.appendPrefix(nil, []byte(f.key)), f.values...))
-	s.listLocked(held, o.key)
 	if !s.putLocked(o) {
 		return false
 	}
-	if now, ok := s.entries.Peek(f.key); !ok || now != held {
-		s.removeLocked(o.key)
-		return false
-	}
-	return true
+	s.listLocked(held, o.key)
+	_, ok = s.entries.Peek(o.key) // gone when the list took the room
+	return ok
 }
 
-// listLocked notes a variant in the marker, which gives up its oldest when it has too many.
+// listLocked notes a variant that was just stored as the marker's newest. Of too many the marker gives up the oldest, once it
+// has forgotten those that are no longer stored.
 func (s *Store) listLocked(marker *Object, key string) {
 	v := marker.variants
-	if slices.Contains(v.keys, key) {
-		return
-	}
 	s.bytes -= marker.cost()
+	v.keys = slices.DeleteFunc(v.keys, func(k string) bool {
+		_, ok := s.entries.Peek(k)
+		return k == key || !ok
+	})
 	for len(v.keys) >= s.cfg.MaxVariants {
 		s.removeLocked(v.keys[0])
 		v.keys = slices.Delete(v.keys, 0, 1)
 	}
 	v.keys = append(v.keys, key)
 	s.bytes += marker.cost()
+	s.makeRoomLocked(0)
 }
