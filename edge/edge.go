@@ -27,7 +27,8 @@ type Config struct {
 	Listener  net.Listener // Run closes it
 	Dial      func(ctx context.Context, to topology.Node) (net.Conn, error)
 	Locator   Locator
-	Secret    string // of the lab's nodes, by which parents believe what this one says about a client
+	Secret    string      // of the lab's nodes, by which parents believe what this one says about a client
+	Guard     proxy.Guard // of the clients' requests; nil lets all pass
 	Stats     *stats.Node
 	Log       *slog.Logger
 	AccessLog io.Writer        // takes a line for each request; nil takes none
@@ -58,7 +59,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{}
 	base := proxy.Config{
 		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, MaxHead: maxHead,
-		Parents: newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats), Secret: cfg.Secret, Locate: locate(cfg.Locator),
+		Parents: newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats), Secret: cfg.Secret, Guard: cfg.Guard, Locate: locate(cfg.Locator),
 		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain,
 	}
 	if cfg.AccessLog != nil {

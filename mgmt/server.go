@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -27,6 +28,12 @@ type Lab interface {
 	AddFault(FaultSpec) (Fault, error)
 	// RemoveFault ends a fault; ErrNoFault when there is none.
 	RemoveFault(id string) error
+	// Scrub tells what the limits and block lists of the edges have done.
+	Scrub() Scrub
+	// Block keeps a network out of every edge for a time, or until Unblock when ttl is 0.
+	Block(p netip.Prefix, ttl time.Duration) error
+	// Unblock lets it in again and reports whether it was kept out.
+	Unblock(p netip.Prefix) bool
 }
 
 // Config configures a Server. Listener, Topology, Plan, Lab, Token, Secret and Log are required.
@@ -116,6 +123,9 @@ func (s *Server) newRoutes() []route {
 		{"GET", "/api/v1/faults", "the faults that hold", false, s.getFaults},
 		{"POST", "/api/v1/faults", "the body says what goes wrong: target, down, reset, latency, jitter, loss, bandwidth, slow_disk, for", true, s.addFault},
 		{"DELETE", "/api/v1/faults", "?id=: end a fault", true, s.removeFault},
+		{"GET", "/api/v1/scrub", "what limits have decided, and who is blocked", false, s.getScrub},
+		{"POST", "/api/v1/scrub/blocks", "the body says whom to block: prefix, for", true, s.addBlock},
+		{"DELETE", "/api/v1/scrub/blocks", "?prefix=: unblock", true, s.removeBlock},
 		{"GET", "/api/v1/objects", "?site=&prefix=: the stored objects", false, s.serveObjects},
 		{"GET", "/api/v1/objects/item", "?site=&path=[&version=]: one object's body", true, s.serveObjects},
 		{"PUT", "/api/v1/objects/item", "?site=&path=: store the body; Cdnlab-Header: NAME: VALUE adds a header", true, s.serveObjects},

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,7 @@ type fakeLab struct {
 	err       error
 	url, from string
 	faults    []Fault
+	blocked   []Blocked
 }
 
 func (f *fakeLab) Faults() []Fault { return f.faults }
@@ -82,6 +84,19 @@ func (f *fakeLab) AddFault(spec FaultSpec) (Fault, error) {
 		f.faults = append(f.faults, fault)
 	}
 	return fault, f.err
+}
+
+func (f *fakeLab) Scrub() Scrub { return Scrub{Blocked: f.blocked} }
+
+func (f *fakeLab) Block(p netip.Prefix, ttl time.Duration) error {
+	f.blocked = append(f.blocked, Blocked{Prefix: p, By: ttl.String()})
+	return f.err
+}
+
+func (f *fakeLab) Unblock(p netip.Prefix) bool {
+	n := len(f.blocked)
+	f.blocked = slices.DeleteFunc(f.blocked, func(b Blocked) bool { return b.Prefix == p })
+	return len(f.blocked) < n
 }
 
 func (f *fakeLab) RemoveFault(id string) error {

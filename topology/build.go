@@ -32,6 +32,7 @@ func (b *builder) build(dir string) {
 	b.parents()
 	b.sites()
 	t.index.Store(nil) // nor sites
+	b.limits()
 	b.records()
 }
 

@@ -19,8 +19,10 @@ type file struct {
 	Sites    table[host, siteEntry]      `key:"sites" doc:"Host names that are served. Default: www below the zone, from the first origin."`
 	Records  table[recordName, recEntry] `key:"records" doc:"Further names in the zone, relative to it; @ is the zone itself."`
 
+	Limits         table[label, limitEntry] `key:"limits" doc:"Rate limits that every edge applies before any other work, by name."`
+	TrustedProxies list[trustedProxy]       `key:"trusted_proxies" doc:"Networks of proxies before the edges: the client is the right-most address of X-Forwarded-For that is not one of theirs."`
+
 	Scrubbers later `key:"scrubbers" later:"scrubbing comes with a later version"`
-	Limits    later `key:"limits" later:"rate limits come with a later version"`
 	Rules     later `key:"rules" later:"rules come with a later version"`
 	Push      later `key:"push" later:"pushing comes with a later version"`
 	Prices    later `key:"prices" later:"billing comes with a later version"`

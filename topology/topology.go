@@ -63,6 +63,9 @@ type Topology struct {
 	Sites   []Site
 	Records []Record
 
+	Limits         []Limit
+	TrustedProxies []netip.Prefix
+
 	index atomic.Pointer[index] // made by find
 }
 

@@ -154,6 +154,20 @@ func (a *Ask) Values(name string) iter.Seq[string] {
 	}
 }
 
+// Set puts one field in the place of all fields of that name, or removes them when value is "". It is for fields that tell of
+// the client what the cache has found out itself.
+func (a *Ask) Set(name, value string) {
+	kept := a.lines[:0]
+	for _, l := range a.lines {
+		if !fold(l.name, name) {
+			kept = append(kept, l)
+		}
+	}
+	if a.lines = kept; value != "" {
+		a.lines = append(a.lines, line{name, value})
+	}
+}
+
 // Get returns the value of the first field of that name; "" when there is none.
 func (a *Ask) Get(name string) string {
 	for v := range a.Values(name) {

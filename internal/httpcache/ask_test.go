@@ -222,3 +222,18 @@ func FuzzAsk(f *testing.F) {
 		}
 	})
 }
+
+func TestSetReplacesAllFieldsOfAName(t *testing.T) {
+	var a Ask
+	a.Reset([]byte("GET"))
+	for _, l := range [][2]string{{"CDN-Client-City", "Tokyo"}, {"Accept", "x"}, {"cdn-client-city", "Paris"}} {
+		a.Add([]byte(l[0]), []byte(l[1]))
+	}
+	a.Set("CDN-Client-City", "Lima")
+	if got := slices.Collect(a.Values("cdn-client-city")); !slices.Equal(got, []string{"Lima"}) || a.Get("Accept") != "x" {
+		t.Errorf("Values = %q, Accept %q, want Lima alone, and the rest as it was", got, a.Get("Accept"))
+	}
+	if a.Set("CDN-Client-City", ""); a.Get("CDN-Client-City") != "" {
+		t.Errorf("Get after removal = %q", a.Get("CDN-Client-City"))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -261,6 +262,17 @@ func (alone) Faults() []mgmt.Fault { return []mgmt.Fault{} }
 
 // AddFault implements mgmt.Lab.
 func (alone) AddFault(mgmt.FaultSpec) (mgmt.Fault, error) { return mgmt.Fault{}, errElsewhere }
+
+// Scrub implements mgmt.Lab.
+func (alone) Scrub() mgmt.Scrub {
+	return mgmt.Scrub{Limits: []mgmt.LimitCount{}, Blocked: []mgmt.Blocked{}}
+}
+
+// Block implements mgmt.Lab.
+func (alone) Block(netip.Prefix, time.Duration) error { return errElsewhere }
+
+// Unblock implements mgmt.Lab.
+func (alone) Unblock(netip.Prefix) bool { return false }
 
 // RemoveFault implements mgmt.Lab.
 func (alone) RemoveFault(string) error { return mgmt.ErrNoFault }

@@ -60,16 +60,17 @@ func (o Options) plan() topology.PlanOptions {
 
 // wiring is what every node of a process is built from.
 type wiring struct {
-	top      *topology.Topology
-	plan     *topology.Plan
-	opt      Options
-	dir      *dataDir
-	locator  *place.Locator
-	links    *links
-	disks    *disks
-	counters *counters
-	secret   string
-	token    string
+	top       *topology.Topology
+	plan      *topology.Plan
+	opt       Options
+	dir       *dataDir
+	locator   *place.Locator
+	links     *links
+	disks     *disks
+	counters  *counters
+	scrubbers *scrubbers
+	secret    string
+	token     string
 }
 
 // newWiring opens the data directory under the given lock and works out the addresses. The caller closes the directory.
@@ -79,7 +80,7 @@ func newWiring(t *topology.Topology, opt Options, lock string) (_ *wiring, err e
 		opt.OnePort = true
 		opt.Log.Warn("this machine owns no loopback address but 127.0.0.1: nodes get ports instead of addresses; reach them through the gateway")
 	}
-	w := &wiring{top: t, opt: opt, links: newLinks(t, opt.NoNetem), disks: newDisks(), counters: new(counters)}
+	w := &wiring{top: t, opt: opt, links: newLinks(t, opt.NoNetem), disks: newDisks(), counters: new(counters), scrubbers: newScrubbers()}
 	if w.plan, err = t.Plan(opt.plan()); err != nil {
 		return nil, err
 	}

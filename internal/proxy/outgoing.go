@@ -134,7 +134,14 @@ func (s *Server) appendClient(b []byte, r *request) []byte {
 
 // client tells who sent the request; a node that is trusted tells itself.
 func (s *Server) client(r *request) Client {
-	addr := r.peer
+	if !r.placed {
+		r.client, r.placed = s.place(r), true
+	}
+	return r.client
+}
+
+func (s *Server) place(r *request) Client {
+	addr := s.peerOf(r)
 	if r.trusted {
 		if a, err := netip.ParseAddr(r.ask.Get("X-Forwarded-For")); err == nil {
 			addr = a

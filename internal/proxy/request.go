@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"cdnlab/internal/httpcache"
+	"cdnlab/internal/stats"
 )
 
 // maxTarget is how long a request target may be.
@@ -41,15 +42,24 @@ type request struct {
 	retried bool   // was sent anew for the sake of its range
 	out     outcome
 	buf     []byte // scratch for the response's header lines
+	client  Client // who sent it, once placed is set
+	placed  bool
+	limits  []byte // lines of the guard
+	visit   Visit
 }
 
-var requests = sync.Pool{New: func() any { return new(request) }}
+var requests = sync.Pool{New: func() any {
+	r := new(request)
+	r.visit.Header = func(name string) []byte { return []byte(r.ask.Get(name)) } // made once: a request is not to allocate it
+	return r
+}}
 
 // refusal is why a request is answered by this node with an error.
 type refusal struct {
 	status   int
 	sentence string
-	upstream int // the status from upstream that led to it; 0 for none
+	upstream int          // the status from upstream that led to it; 0 for none
+	result   stats.Result // how it counts; the zero value stands for Failed
 }
 
 func refuse(status int, format string, args ...any) *refusal {

@@ -25,6 +25,7 @@ type outcome struct {
 // cacheWords are what X-Cache says.
 var cacheWords = [...]string{
 	stats.Hit: "HIT", stats.Miss: "MISS", stats.Stale: "STALE", stats.Revalidated: "REVALIDATED", stats.Pass: "PASS", stats.Failed: "ERROR",
+	stats.Limited: "LIMITED",
 }
 
 // send gives fasthttp the head of a response. fasthttp keeps neither the order nor the case nor every repetition of the fields
@@ -54,6 +55,7 @@ func (s *Server) appendHandling(b []byte, r *request) []byte {
 	if r.trusted {
 		return b
 	}
+	b = append(b, r.limits...)
 	b = append(append(b, "X-Cache: "...), cacheWords[o.result]...)
 	b = append(append(append(b, ", "...), s.name...), "\r\nX-Request-Id: "...)
 	return append(append(b, r.id[:]...), crlf...)
@@ -109,6 +111,9 @@ func appendAge(b []byte, age time.Duration) []byte {
 // fail answers with a sentence of this node.
 func (s *Server) fail(r *request, why *refusal) {
 	r.out.result = stats.Failed
+	if why.result != 0 {
+		r.out.result = why.result
+	}
 	b := append(r.buf, "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"...)
 	b = appendDate(b, r.now)
 	if why.status == http.StatusMethodNotAllowed {

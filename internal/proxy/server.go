@@ -21,7 +21,7 @@ import (
 	"cdnlab/topology"
 )
 
-// Config is what a tier needs. All but Locate and Record is required.
+// Config is what a tier needs. All but Guard, Locate and Record is required.
 type Config struct {
 	Node     topology.Node
 	Topology *topology.Topology
@@ -30,6 +30,7 @@ type Config struct {
 	RAM      topology.Bytes // budget of the cache
 	MaxHead  int            // bytes of a request's head; that of a parent is larger, since each tier adds to it
 	Secret   string         // of the lab's nodes; "" trusts nobody
+	Guard    Guard          // of the clients' requests; nil lets all pass
 	Stats    *stats.Node
 	Log      *slog.Logger
 	Locate   func(netip.Addr) Client // places clients; nil places none
@@ -135,13 +136,20 @@ func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
 		s.fail(r, bad)
 		return
 	}
-	s.handle(ctx, r)
+	if s.cfg.Locate != nil && !r.trusted { // what parents are told of the client is what variants are chosen by
+		c := s.client(r)
+		r.ask.Set("CDN-Client-Country", c.Country)
+		r.ask.Set("CDN-Client-City", c.City)
+	}
+	if s.admit(ctx, r) {
+		s.handle(ctx, r)
+	}
 }
 
 // begin takes a request from the pool.
 func (s *Server) begin(rc *fasthttp.RequestCtx) *request {
 	r := requests.Get().(*request)
-	*r = request{ask: r.ask, key: r.key[:0], buf: r.buf[:0], rc: rc, start: s.cfg.Now(), peer: addrOf(rc.RemoteAddr())}
+	*r = request{ask: r.ask, key: r.key[:0], buf: r.buf[:0], limits: r.limits[:0], visit: Visit{Header: r.visit.Header}, rc: rc, start: s.cfg.Now(), peer: addrOf(rc.RemoteAddr())}
 	r.now = r.start.UnixNano()
 	r.makeID()
 	return r

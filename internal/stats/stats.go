@@ -23,10 +23,11 @@ const (
 	Pass                      // forwarded without the cache's part: method, rule or protocol forbade it
 	Failed                    // an error made by this node: refused, no parent reachable
 	Served                    // answered by an origin out of its own content
+	Limited                   // refused by a rate limit or the block list
 	numResults
 )
 
-var resultNames = [numResults]string{"hit", "miss", "stale", "revalidated", "pass", "failed", "served"}
+var resultNames = [numResults]string{"hit", "miss", "stale", "revalidated", "pass", "failed", "served", "limited"}
 
 // String gives the lower-case name that JSON and metrics use.
 func (r Result) String() string { return resultNames[r] }

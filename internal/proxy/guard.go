@@ -1,0 +1,78 @@
+package proxy
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"cdnlab/internal/stats"
+)
+
+// Guard decides whether a client's request may pass, before anything is done for it. Its methods are called concurrently.
+type Guard interface {
+	// Client returns who sent a request: the peer, or what proxies that are trusted say in X-Forwarded-For, line by line.
+	Client(peer netip.Addr, forwarded []string) netip.Addr
+	// Check decides, and appends the lines that its decision adds to the response's head to lines, each with its CR LF.
+	Check(now time.Time, v *Visit, lines []byte) (Pass, []byte)
+}
+
+// Visit is what a Guard is told of a request. It holds during the call.
+type Visit struct {
+	Client netip.Addr // as outsiders see it
+	Site   string
+	Path   []byte // the request target
+	Header func(name string) []byte
+}
+
+// Pass is a Guard's decision.
+type Pass struct {
+	Status int           // of the answer to a request that may not pass; 0 lets it pass
+	Delay  time.Duration // before it does
+	Why    string        // sentence for the one who may not
+}
+
+// admit asks the guard. It reports false when the request has been answered.
+func (s *Server) admit(ctx context.Context, r *request) bool {
+	if s.cfg.Guard == nil || r.trusted {
+		return true
+	}
+	var p Pass
+	r.visit = Visit{Client: s.client(r).Addr, Site: r.site.Host, Path: r.target, Header: r.visit.Header}
+	p, r.limits = s.cfg.Guard.Check(r.start, &r.visit, r.limits[:0])
+	if p.Status != 0 {
+		s.fail(r, &refusal{status: p.Status, sentence: p.Why, result: stats.Limited})
+		return false
+	}
+	if p.Delay > 0 && !pause(ctx, p.Delay) {
+		s.fail(r, s.stopping())
+		return false
+	}
+	r.now = s.cfg.Now().UnixNano()
+	return true
+}
+
+// pause waits; false says that ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// peerOf is who sent the request, as a guard with trusted proxies sees it.
+func (s *Server) peerOf(r *request) netip.Addr {
+	if s.cfg.Guard == nil || r.ask.Get(forwardedFor) == "" {
+		return r.peer
+	}
+	var lines []string
+	for v := range r.ask.Values(forwardedFor) {
+		lines = append(lines, v)
+	}
+	return s.cfg.Guard.Client(r.peer, lines)
+}
+
+const forwardedFor = "X-Forwarded-For"
