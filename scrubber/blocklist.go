@@ -55,7 +55,7 @@ type blocklist struct {
 	used [2][129]int // entries by prefix length; [0] IPv4, [1] IPv6
 }
 
-// shard is a part of the list; sums, of the prefixes, is sorted and goes with entries.
+// shard is a part of the list; sums, which stand for the prefixes, is sorted and goes with entries.
 type shard struct {
 	sums    []uint64
 	entries []Entry
@@ -86,9 +86,8 @@ func (l *blocklist) find(now int64, a netip.Addr) (found Entry, ok bool) {
 	if l.count.Load() == 0 || !a.IsValid() {
 		return Entry{}, false
 	}
-	a = a.Unmap().WithZone("")
 	hi, lo := halves(a)
-	f := family(a)
+	f := family(a.Unmap())
 	for i := range l.lengths[f] {
 		for set := l.lengths[f][i].Load(); set != 0; set &= set - 1 {
 			sum := l.sum(f, hi, lo, i*64+bits.TrailingZeros64(set))
@@ -97,7 +96,7 @@ func (l *blocklist) find(now int64, a netip.Addr) (found Entry, ok bool) {
 				continue
 			}
 			if at, hit := slices.BinarySearch(s.sums, sum); hit {
-				if e := &s.entries[at]; e.Until > now && e.Until > found.Until && e.Prefix.Contains(a) {
+				if e := &s.entries[at]; e.Until > now && e.Until > found.Until {
 					found, ok = *e, true
 				}
 			}

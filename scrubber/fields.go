@@ -51,7 +51,7 @@ func (d Decision) Fields(set func(name string, value []byte)) {
 	number("X-RateLimit-Remaining", d.Remaining)
 	number("X-RateLimit-Reset", seconds(wait))
 	if !d.OK && d.RetryAfter != Never {
-		number("Retry-After", max(1, seconds(d.RetryAfter)))
+		number("Retry-After", seconds(d.RetryAfter))
 	}
 }
 
@@ -66,7 +66,7 @@ func (w *law) policy(name string) string {
 	if window < time.Second {
 		quota = min(w.Rate*int64(time.Second)/int64(w.Per), maxInteger)
 	}
-	return fmt.Sprintf("%q;q=%d;w=%d", name, quota, max(1, seconds(window)))
+	return fmt.Sprintf("%q;q=%d;w=%d", name, quota, seconds(window))
 }
 
 // maxInteger is the largest number in a structured field (RFC 9651 §3.3.1).

@@ -121,6 +121,9 @@ func TestFieldsAreStructured(t *testing.T) {
 				}
 			}
 		}
+		if v.RetryAfter == Never && !strings.HasSuffix(seen["RateLimit"], ";t=3600") {
+			t.Errorf("RateLimit of %+v = %s, want the reset", v, seen["RateLimit"])
+		}
 		if after, ok := seen["Retry-After"]; ok != (!v.OK && v.RetryAfter != Never) || after == "0" {
 			t.Errorf("Retry-After of %+v = %q", v, after)
 		}

@@ -67,7 +67,7 @@ func (p *Part) hash(s *sip, a netip.Addr) {
 
 // blocked is the prefix that a Block of the rule puts on the block list.
 func (r *rule) blocked(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
+	a = a.Unmap()
 	for _, p := range r.Key {
 		if p.From == ByClient {
 			bits := p.V6

@@ -1,8 +1,11 @@
 package scrubber
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +127,7 @@ func TestClassOfAPath(t *testing.T) {
 		{Name: "search", Prefixes: []string{"/api/search"}, Cost: 10},
 		{Name: "static", Prefixes: []string{"/static/"}},
 		{Name: "umlaut", Prefixes: []string{"/ä"}, Cost: 3},
+		{Name: "reserved", Prefixes: []string{"/w?x", "/w#x"}, Cost: 4},
 	}})
 	for _, c := range []struct {
 		path string
@@ -132,11 +136,33 @@ func TestClassOfAPath(t *testing.T) {
 		{"/", 1}, {"", 1}, {"*", 1}, {"/api", 2}, {"/api/users", 2}, {"/v1/api?x", 2}, {"/api/search?q=x", 10}, {"/%61pi/search", 10},
 		{"/api%2Fsearch", 10}, {"/api%2fsearch", 10}, {"/?/api", 1}, {"/ap?i", 1}, {"/ap#i", 1}, {"/%2561pi", 1}, {"/%zzapi", 1},
 		{"/ap%", 1}, {"/ap%6", 1}, {"/ap%69", 2}, {"/static/x.css", 0}, {"/static", 1}, {"/%C3%A4", 3}, {"/ä", 3},
+		{"/w?x", 1}, {"/w#x", 1}, {"/w%3Fx", 4}, {"/w%23x", 4},
 	} {
 		if _, got := r.class([]byte(c.path)); got != c.want {
 			t.Errorf("cost of %q = %d, want %d", c.path, got, c.want)
 		}
 	}
+}
+
+// However a path is spelled, it belongs to the class of what it decodes to.
+func FuzzHasPrefix(f *testing.F) {
+	for _, s := range []string{"/api", "/%61pi?x", "/ap%", "/ap%6", "/%zz", "/a%2Fb", "/%3f?", "/%2561", ""} {
+		f.Add([]byte(s), "/api")
+	}
+	escape := regexp.MustCompile("%[0-9A-Fa-f]{2}")
+	f.Fuzz(func(t *testing.T, target []byte, prefix string) {
+		path := target
+		if i := bytes.IndexAny(target, "?#"); i >= 0 {
+			path = target[:i]
+		}
+		path = escape.ReplaceAllFunc(path, func(e []byte) []byte {
+			b, _ := hex.DecodeString(string(e[1:]))
+			return b
+		})
+		if got, want := hasPrefix(target, prefix), strings.HasPrefix(string(path), prefix); got != want {
+			t.Errorf("hasPrefix(%q, %q) = %v, want %v", target, prefix, got, want)
+		}
+	})
 }
 
 func TestMatch(t *testing.T) {

@@ -204,21 +204,28 @@ func (w *law) commit(s *state, log []int64, next state, cost int64) {
 // used measures what forgetting a state would give away: 0 when nothing. The measure is the same for all states of a law; start
 // is that of the window of now.
 func (w *law) used(s state, log []int64, now, start int64) int64 {
-	switch now = max(now, s.last); {
-	case w.Algorithm == TokenBucket || w.Algorithm == LeakyBucket:
-		return w.level(s, now)
-	case w.Algorithm == SlidingLog:
-		return w.live(s, log, now)
-	case s.last >= start && w.Algorithm == FixedWindow:
-		return s.a
-	case s.last >= start && s.b == 0:
-		return s.a
-	case s.last >= start:
-		return s.a + w.share(s.b, max(0, start+int64(w.Per)-now))
-	case s.last >= start-int64(w.Per) && w.Algorithm == SlidingCounter:
-		return w.share(s.a, start+int64(w.Per)-now)
+	if now < s.last {
+		now, start = s.last, w.start(s.last)
 	}
-	return 0
+	switch w.Algorithm {
+	case TokenBucket, LeakyBucket:
+		return w.level(s, now)
+	case SlidingLog:
+		return w.live(s, log, now)
+	case FixedWindow:
+		if s.last < start {
+			return 0
+		}
+		return s.a
+	}
+	current, previous := s.a, s.b
+	if s.last < start {
+		current, previous = 0, s.a
+	}
+	if previous == 0 || s.last < start-int64(w.Per) {
+		return current
+	}
+	return current + w.share(previous, start+int64(w.Per)-now)
 }
 
 // start is when the window of now began.

@@ -153,7 +153,7 @@ func (d *Decision) merge(r *rule, v *Verdict) {
 	if d.rule == nil || stricter(v, &d.Verdict) {
 		d.Verdict, d.Rule, d.Limit, d.rule = *v, r.Name, r.law.quota, r
 	}
-	if d.Delay = 0; d.OK {
+	if d.OK {
 		d.Delay = delay
 	}
 }

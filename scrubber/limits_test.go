@@ -40,9 +40,9 @@ func TestStrictestRuleDecides(t *testing.T) {
 
 // A client over its own limit must not use up what others share with it, whatever the order of the rules.
 func TestRefusedRequestsCostNothing(t *testing.T) {
-	own, shared := bucketOf("own", 2), bucketOf("shared", 10)
+	own, shared, vast := bucketOf("own", 2), bucketOf("shared", 10), bucketOf("vast", 1000)
 	shared.Key = []Part{{From: BySite}}
-	for _, rules := range [][]Rule{{own, shared}, {shared, own}} {
+	for _, rules := range [][]Rule{{own, shared}, {shared, own}, {own, vast, shared}, {shared, vast, own}} {
 		l := mustLimits(t, Config{Rules: rules})
 		for range 50 {
 			l.Check(second, from("192.0.2.1"))
@@ -169,6 +169,16 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+func TestFill(t *testing.T) {
+	l := mustLimits(t, Config{Rules: []Rule{bucketOf("r", 5)}, Memory: 256})
+	for i := range uint32(24) { // eight at once, and eight more when those have run out, and at the same time eight more
+		l.Check(int64(1+min(i/8, 1)*9)*second, from(host(i).Addr().String()))
+	}
+	if got, want := l.Counts()[0].Fill, (Fill{Keys: 8, Places: 8, Forgotten: 8}); got != want {
+		t.Errorf("Fill = %+v, want %+v", got, want)
+	}
+}
+
 func TestFreeClass(t *testing.T) {
 	r := bucketOf("r", 1)
 	r.Classes = []Class{{Name: "static", Prefixes: []string{"/static/"}}}
@@ -185,12 +195,17 @@ func TestFreeClass(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	q := from("192.0.2.1")
-	l := mustLimits(t, Config{Rules: []Rule{bucketOf("r", 1)}, Memory: 1 << 12, Trusted: prefixes("::ffff:10.0.0.0/104")})
+	r := bucketOf("r", 1)
+	r.Key = []Part{{From: ByClient}}
+	l := mustLimits(t, Config{Rules: []Rule{r}, Memory: 1 << 12, Trusted: prefixes("::ffff:10.0.0.0/104")})
 	if got := l.Counts()[0].Fill.Places; got != 1<<12/32 {
 		t.Errorf("%d places in %d bytes, want %d", got, 1<<12, 1<<12/32)
 	}
 	if got := l.Client(netip.MustParseAddr("10.0.0.1"), []string{"198.51.100.1"}); got.String() != "198.51.100.1" {
 		t.Errorf("Client behind a trusted proxy = %v, want 198.51.100.1", got)
+	}
+	if r.Key[0] != (Part{From: ByClient}) {
+		t.Errorf("New has changed the rule's key to %+v", r.Key)
 	}
 	var sums [2]uint64
 	for i := range sums {

@@ -144,6 +144,38 @@ func TestRoomGoesToTheLeastUsefulState(t *testing.T) {
 	}
 }
 
+func TestUsedIsWhatForgettingGivesAway(t *testing.T) {
+	for a := range numAlgorithms {
+		rng := rand.New(rand.NewPCG(3, uint64(a)))
+		for range 2000 {
+			l, draw := schedule(rng, a)
+			if a == FixedWindow || a == SlidingCounter {
+				l.MaxDelay = 1 + min(MaxDelay-1, l.Per)
+			}
+			lim := limiter(t, l)
+			now := int64(0)
+			for range 10 {
+				gap, cost := draw()
+				now += gap
+				lim.Take(now, cost)
+			}
+			for range 5 {
+				w := &lim.law
+				_, fresh := w.peek(state{}, make([]int64, w.logSize()), now, 0)
+				got, want := w.used(lim.state, lim.log, now, w.start(now)), fresh.Remaining-lim.Take(now, 0).Remaining
+				if w.weight > 0 {
+					got = min(ceilDiv(got, w.weight), w.quota)
+				}
+				if got != want {
+					t.Fatalf("%+v: used at %d = %d, want %d", l, now, got, want)
+				}
+				gap, _ := draw()
+				now += gap
+			}
+		}
+	}
+}
+
 func TestNewKeyTakesNothingOfAnothersState(t *testing.T) {
 	for a := range numAlgorithms {
 		tab := newTestTable(t, Limit{Algorithm: a, Rate: 4, Per: time.Second}, 1<<10)
