@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -100,18 +101,22 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(s.cfg.Listener) }()
+	var err error
 	select {
-	case err := <-failed:
-		return fmt.Errorf("serve HTTP: %w", err)
+	case err = <-failed:
+		err = fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
+		_ = s.cfg.Listener.Close() // ends Serve, even one that has not begun, which Shutdown would not know of
+		<-failed
 	}
 	late := time.AfterFunc(s.cfg.Drain, func() {
 		close(s.closing)
 		conns.closeAll()
 	})
 	defer late.Stop()
-	err := server.Shutdown() // returns once every connection has ended
-	<-failed
+	if down := server.Shutdown(); !errors.Is(down, net.ErrClosed) { // returns once every connection has ended
+		err = errors.Join(err, down)
+	}
 	return err
 }
 
