@@ -249,8 +249,8 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 			c = contentOf(a.object)
 			c.aged = aged
 		}
-		if !s.sendContent(r, &c) { // the body outgrew the cache before its first reader came
-			s.alone(ctx, r, nil)
+		if !s.sendContent(r, &c) { // the body broke off or outgrew the cache before its first reader came
+			s.relay(ctx, r, stats.Miss, old, nil)
 		}
 	}
 }
