@@ -12,6 +12,7 @@ import (
 
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/stats"
+	"cdnlab/topology"
 )
 
 // outcome is how a request was answered, for the response's own fields, the counters and the log.
@@ -162,10 +163,24 @@ func (s *Server) sendUntilClose(r *request, b *bodyStream) {
 	head = append(append(append(head, ": "...), s.viaValue...), "\r\nConnection: close\r\n\r\n"...)
 	s.hijack(r.rc, func(c net.Conn) {
 		defer b.Close() // counts the request; what was left of the body is no fault of this side
-		if _, err := c.Write(head); err == nil {
-			_, _ = b.WriteTo(c) // the client sees how far it came
+		if _, err := c.Write(head); err != nil {
+			return
+		}
+		if _, err := b.WriteTo(c); err != nil {
+			endBadly(c)
 		}
 	}, func() { _ = b.Close() })
+}
+
+// endBadly makes a connection that is about to be closed end with a reset, where it can, so that its peer does not take what
+// came for all.
+func endBadly(c net.Conn) {
+	if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
+		c = u.UnsafeConn()
+	}
+	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = tcp.SetLinger(0) // one that is closed already is as good
+	}
 }
 
 // bodyStream is a response's body on its way to the client. fasthttp has it write itself, and closes it.
@@ -236,6 +251,19 @@ type Record struct {
 	RequestID    []byte
 }
 
+// observe counts who was served, and what.
+func (s *Server) observe(r *request, n int64) {
+	if s.cfg.Locate == nil || r.trusted {
+		return
+	}
+	if c := s.client(r); c.Place != "" {
+		s.cfg.Stats.Flow(topology.Ref{Kind: topology.KindClient, Name: c.Place}, n, r.out.ttfb)
+	}
+	if r.ask.Cacheable() {
+		s.cfg.Stats.Object(r.site.Host, r.target, r.out.result == stats.Hit || r.out.result == stats.Stale)
+	}
+}
+
 // finish counts and logs a request that has been answered with n bytes of body, and gives it back to the pool.
 func (s *Server) finish(r *request, n int64) {
 	code := r.rc.Response.StatusCode()
@@ -244,6 +272,9 @@ func (s *Server) finish(r *request, n int64) {
 		in = b.n
 	}
 	s.cfg.Stats.Request(r.rc.ConnID(), stats.Request{Result: r.out.result, Status: code, In: in, Out: n, TTFB: r.out.ttfb})
+	if r.site != nil {
+		s.observe(r, n)
+	}
 	if s.cfg.Record != nil {
 		s.cfg.Record(&Record{
 			Time: r.start, Client: s.client(r), Method: r.rc.Method(), Host: r.host, Target: r.target, Status: code, Bytes: n,
