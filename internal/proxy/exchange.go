@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cdnlab/internal/stats"
+	"cdnlab/topology"
 )
 
 // Limits of one exchange with an upstream server.
@@ -46,12 +47,14 @@ type response struct {
 	from   *Upstream
 	conn   *upConn
 	body   *body
-	upload *upload // of the request's body, while that goes on beside the response
+	upload *upload       // of the request's body, while that goes on beside the response
+	took   time.Duration // until the head was here
 }
 
 // exchange sends a request on one connection and reads the head of the response. A kept connection that turns out to be
 // closed is replaced by a new one when the request may be repeated; other failures are the caller's to judge.
 func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, error) {
+	began := time.Now()
 	for fresh := false; ; fresh = true {
 		c, err := u.connect(ctx, out, fresh)
 		if err != nil {
@@ -60,6 +63,7 @@ func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, erro
 		}
 		resp, err := u.roundTrip(c, out)
 		if err == nil {
+			resp.took = time.Since(began)
 			return resp, nil
 		}
 		stale := c.used && out.repeatable && !timedOut(err)
@@ -134,6 +138,7 @@ func (r *response) close() {
 		keep = keep && !hasToken(v, "close")
 	}
 	r.from.stats.Fetch(stats.Fetch{To: r.from.Node.Kind, Err: r.body.failed || r.ofTier(), Bytes: r.body.n})
+	r.from.stats.Flow(topology.Ref{Kind: r.from.Node.Kind, Name: r.from.Node.Group}, r.body.n, r.took)
 	r.from.put(r.conn, keep)
 }
 

@@ -20,6 +20,8 @@ type Snapshot struct {
 	Cache    *Cache            `json:"cache,omitempty"`
 	PoPs     map[string]uint64 `json:"dns_pops,omitempty"`
 	RCodes   map[int]uint64    `json:"dns_rcodes,omitempty"`
+	Flows    []Flow            `json:"flows,omitempty"` // by peer, in its order
+	Top      []Object          `json:"top,omitempty"`   // the most popular first
 }
 
 // Parent is what was asked of one tier above.
@@ -50,6 +52,7 @@ func (n *Node) Snapshot() Snapshot {
 	for i := range n.shards {
 		n.shards[i].addTo(&out)
 	}
+	out.Flows, out.Top = n.flows.snapshot(), n.top.snapshot()
 	n.mu.Lock()
 	cache := n.cache
 	out.PoPs, out.RCodes = maps.Clone(n.pops), maps.Clone(n.codes)

@@ -75,6 +75,8 @@ type shard struct {
 type Node struct {
 	started time.Time
 	shards  []shard // a power of two
+	flows   flows
+	top     top
 
 	mu    sync.Mutex // guards the fields below
 	cache func() Cache
