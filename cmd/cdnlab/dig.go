@@ -97,7 +97,6 @@ func newQuery(args []string, subnet string) (*dns.Msg, error) {
 		return nil, usageError("dig: %q is no domain name", args[0])
 	}
 	query := new(dns.Msg).SetQuestion(dns.Fqdn(args[0]), kind)
-	query.RecursionDesired = false
 	query.SetEdns0(1232, false)
 	if subnet != "" {
 		prefix, err := netip.ParsePrefix(subnet)

@@ -16,7 +16,7 @@ func resolver(t *testing.T, big bool) string {
 	t.Helper()
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg).SetReply(q)
-		m.Authoritative = true
+		m.RecursionAvailable = true
 		_, overUDP := w.RemoteAddr().(*net.UDPAddr)
 		if m.Truncated = big && overUDP; !m.Truncated {
 			rr, _ := dns.NewRR("www.cdn.test. 60 IN A 127.3.1.1")
@@ -55,9 +55,9 @@ func TestDig(t *testing.T) {
 		subnet   string
 		want     []string
 	}{
-		{name: "over UDP", want: []string{";; www.cdn.test. A from paris: NOERROR (qr aa)\n", "www.cdn.test.\t60\tIN\tA\t127.3.1.1\t; paris-1\n"}},
+		{name: "over UDP", want: []string{";; www.cdn.test. A from paris: NOERROR (qr rd ra)\n", "www.cdn.test.\t60\tIN\tA\t127.3.1.1\t; paris-1\n"}},
 		{name: "over TCP", tcp: true, want: []string{"127.3.1.1"}},
-		{name: "over TCP after a truncated answer", big: true, want: []string{"NOERROR (qr aa)\n", "127.3.1.1"}},
+		{name: "over TCP after a truncated answer", big: true, want: []string{"NOERROR (qr rd ra)\n", "127.3.1.1"}},
 		{name: "with a subnet", subnet: "198.18.2.9/26", want: []string{";; client subnet 198.18.2.9/26, answer valid for its /24\n"}},
 		{name: "with an IPv6 subnet", subnet: "2001:db8::/56", want: []string{"answer valid for its /24\n"}},
 	}

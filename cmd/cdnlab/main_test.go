@@ -24,15 +24,23 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"cdnlab": main, "testapp": testApp})
 }
 
+// Limits of scripts: what hangs fails its script, and a process that does leaves its goroutines in the script's output.
+const (
+	processLimit = 2 * time.Minute // counted from the start of all scripts
+	waitLimit    = 30 * time.Second
+)
+
 // TestScripts runs testdata/script. Each script has ports of its own in HTTP, DNS, ADMIN and GATEWAY, and in PORTS the flags
 // that choose them. Commands beside testscript's own:
 //
 //	exits CODE COMMAND…   run a command that must exit with CODE
+//	eventually COMMAND…   run a command again and again until it succeeds
 //	ready DIR             wait until the lab on DIR has started
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
+		Deadline:            time.Now().Add(processLimit),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
@@ -41,7 +49,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually, "exits": exits, "ready": ready},
 	})
 }
 
@@ -68,17 +76,35 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: ready DIR")
 	}
 	state := filepath.Join(ts.MkAbs(args[0]), "lab.json")
-	deadline := time.Now().Add(30 * time.Second)
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for now := range poll.C {
-		if _, err := os.Stat(state); err == nil {
-			return
+	if !poll(func() bool { _, err := os.Stat(state); return err == nil }) {
+		ts.Fatalf("no lab on %s after %s", args[0], waitLimit)
+	}
+}
+
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: eventually COMMAND…")
+	}
+	var err error
+	if !poll(func() bool { err = ts.Exec(args[0], args[1:]...); return err == nil }) {
+		ts.Fatalf("no success after %s: %v", waitLimit, err)
+	}
+}
+
+// poll asks until the answer is yes, for the time of a wait.
+func poll(done func() bool) bool {
+	deadline := time.Now().Add(waitLimit)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for now := range tick.C {
+		if done() {
+			return true
 		}
 		if now.After(deadline) {
-			ts.Fatalf("no lab on %s after 30 s", args[0])
+			return false
 		}
 	}
+	return false
 }
 
 // nextPort counts upwards from a place of this process's own, below the range that the kernel takes outgoing ports from.

@@ -95,12 +95,13 @@ func (a *app) loggerFrom(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(a.stderr, options))
 }
 
-// argsAsUsed accepts the arguments that a command's Use line names: NAME is required, [NAME] is not, NAME… is one or more.
+// argsAsUsed accepts the arguments that a command's Use line names: NAME is required, [NAME] is not, NAME… is one or more,
+// [NAME…] any number.
 func argsAsUsed(cmd *cobra.Command, args []string) error {
 	names := strings.Fields(cmd.Use)[1:]
 	many := false
 	for i, name := range names {
-		many = many || strings.HasSuffix(name, "…")
+		many = many || strings.HasSuffix(strings.TrimSuffix(name, "]"), "…")
 		if i >= len(args) && !strings.HasPrefix(name, "[") {
 			return usageError("%s: missing %s (usage: cdnlab %s)", cmd.Name(), strings.TrimSuffix(name, "…"), cmd.Use)
 		}
