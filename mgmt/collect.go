@@ -26,6 +26,24 @@ func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) {
 
 // collect asks every node for its figures; one that does not answer in time is down.
 func (s *Server) collect(ctx context.Context) Status {
+	snapshots, problems := s.snapshots(ctx)
+	return summarize(s.cfg.Topology.Name, s.cfg.Plan.Nodes, snapshots, problems)
+}
+
+// samples reads every node; of one that does not answer the reading before stands.
+func (s *Server) samples(ctx context.Context, before *watched) []sample {
+	snapshots, problems := s.snapshots(ctx)
+	all := make([]sample, len(snapshots))
+	for i := range all {
+		all[i] = sample{snapshots[i], problems[i]}
+		if problems[i] != nil && before != nil {
+			all[i].Snapshot = before.samples[i].Snapshot
+		}
+	}
+	return all
+}
+
+func (s *Server) snapshots(ctx context.Context) ([]stats.Snapshot, []error) {
 	nodes := s.cfg.Plan.Nodes
 	snapshots := make([]stats.Snapshot, len(nodes))
 	problems := make([]error, len(nodes))
@@ -38,7 +56,7 @@ func (s *Server) collect(ctx context.Context) Status {
 		})
 	}
 	_ = group.Wait() // problems holds them
-	return summarize(s.cfg.Topology.Name, nodes, snapshots, problems)
+	return snapshots, problems
 }
 
 func (s *Server) snapshot(ctx context.Context, n topology.Node) (stats.Snapshot, error) {

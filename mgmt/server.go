@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"cdnlab/topology"
@@ -51,11 +52,13 @@ type Config struct {
 
 // Server serves the admin API.
 type Server struct {
-	cfg     Config
-	view    Topology
-	routes  []route
-	objects *httputil.ReverseProxy
-	client  *http.Client // towards the nodes
+	cfg      Config
+	view     Topology
+	routes   []route
+	objects  *httputil.ReverseProxy
+	live     *live
+	stopping chan struct{} // closed when Run's context has ended
+	client   *http.Client  // towards the nodes
 }
 
 const (
@@ -73,6 +76,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:    cfg,
 		view:   newTopology(cfg.Topology, cfg.Plan),
 		client: &http.Client{Transport: transport},
+		live:   newLive(), stopping: make(chan struct{}),
 	}
 	s.objects = s.newObjectProxy(transport)
 	s.routes = s.newRoutes()
@@ -91,6 +95,11 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
 	}
 	defer s.client.CloseIdleConnections()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watch, end := context.WithCancel(ctx)
+	defer end()
+	watching.Go(func() { s.watch(watch) })
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(s.cfg.Listener) }()
 	select {
@@ -98,6 +107,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve admin API: %w", err)
 	case <-ctx.Done():
 	}
+	close(s.stopping)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Drain)
 	defer cancel()
 	if err := srv.Shutdown(drain); err != nil {
@@ -118,6 +128,8 @@ type route struct {
 func (s *Server) newRoutes() []route {
 	return []route{
 		{"GET", "/api/v1/status", "every node with its figures, totals per tier, origin offload", false, s.getStatus},
+		{"GET", "/api/v1/events", "server-sent events: what every node did in the last second, and what changed", false, s.getEvents},
+		{"GET", "/api/v1/series", "?of=ROLE|NODE&window=300: figures second by second, of at most an hour", false, s.getSeries},
 		{"GET", "/api/v1/topology", "nodes, client places and sites with their addresses", false, s.getTopology},
 		{"GET", "/api/v1/explain", "?url=&from=: why this PoP, what each tier did", false, s.getExplain},
 		{"GET", "/api/v1/faults", "the faults that hold", false, s.getFaults},

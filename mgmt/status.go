@@ -56,6 +56,7 @@ type tally struct {
 	ttfb                     stats.Histogram
 	cache                    *stats.Cache
 	pops                     map[string]uint64
+	status                   map[string]uint64
 }
 
 func (t *tally) add(s stats.Snapshot) {
@@ -69,6 +70,12 @@ func (t *tally) add(s stats.Snapshot) {
 		t.outFromCache += s.Out[r.String()]
 	}
 	t.errors += s.Status["5xx"]
+	for class, n := range s.Status {
+		if t.status == nil {
+			t.status = map[string]uint64{}
+		}
+		t.status[class] += n
+	}
 	t.originFetch += s.Fetches[topology.KindOrigin.String()].Count
 	t.ttfb.Merge(s.TTFB)
 	t.addCache(s.Cache)

@@ -95,3 +95,44 @@ func (s *shard) addTo(out *Snapshot) {
 	}
 	out.TTFB.Sum += s.ttfbSum.Load()
 }
+
+// Since returns what came after an earlier reading of the same node. One from before the node's restart counts for nothing.
+func (s Snapshot) Since(earlier Snapshot) Snapshot {
+	if !s.Started.Equal(earlier.Started) {
+		return s
+	}
+	s.Requests, s.Out, s.Status = less(s.Requests, earlier.Requests), less(s.Out, earlier.Out), less(s.Status, earlier.Status)
+	s.PoPs, s.RCodes = less(s.PoPs, earlier.PoPs), less(s.RCodes, earlier.RCodes)
+	s.In -= earlier.In
+	s.TTFB = s.TTFB.Sub(earlier.TTFB)
+	fetches := make(map[string]Parent, len(s.Fetches))
+	for to, p := range s.Fetches {
+		e := earlier.Fetches[to]
+		fetches[to] = Parent{p.Count - e.Count, p.Errors - e.Errors, p.Bytes - e.Bytes}
+	}
+	s.Fetches = fetches
+	before := make(map[string]Flow, len(earlier.Flows))
+	for _, f := range earlier.Flows {
+		before[f.Peer] = f
+	}
+	flows := make([]Flow, 0, len(s.Flows))
+	for _, f := range s.Flows {
+		e := before[f.Peer]
+		if f.Count > e.Count {
+			flows = append(flows, Flow{f.Peer, f.Count - e.Count, f.Bytes - e.Bytes, f.Duration - e.Duration})
+		}
+	}
+	s.Flows = flows
+	return s
+}
+
+// less subtracts counts, and leaves out those that did not grow.
+func less[K comparable](now, before map[K]uint64) map[K]uint64 {
+	grown := make(map[K]uint64, len(now))
+	for k, n := range now {
+		if d := n - before[k]; d > 0 {
+			grown[k] = d
+		}
+	}
+	return grown
+}
