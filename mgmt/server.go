@@ -57,6 +57,7 @@ type Server struct {
 	routes   []route
 	objects  *httputil.ReverseProxy
 	live     *live
+	audit    audit
 	stopping chan struct{} // closed when Run's context has ended
 	client   *http.Client  // towards the nodes
 }
@@ -86,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 // Run serves until ctx is cancelled, then waits for the calls under way, at most for the drain time.
 func (s *Server) Run(ctx context.Context) error {
 	srv := &http.Server{
-		Handler:           s.guard(s.mux()),
+		Handler:           s.audited(s.guard(s.mux())),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -130,6 +131,7 @@ func (s *Server) newRoutes() []route {
 		{"GET", "/api/v1/status", "every node with its figures, totals per tier, origin offload", false, s.getStatus},
 		{"GET", "/api/v1/events", "server-sent events: what every node did in the last second, and what changed", false, s.getEvents},
 		{"GET", "/api/v1/series", "?of=ROLE|NODE&window=300: figures second by second, of at most an hour", false, s.getSeries},
+		{"GET", "/api/v1/audit", "the last calls that changed something, or were to", false, s.getAudit},
 		{"GET", "/api/v1/topology", "nodes, client places and sites with their addresses", false, s.getTopology},
 		{"GET", "/api/v1/explain", "?url=&from=: why this PoP, what each tier did", false, s.getExplain},
 		{"GET", "/api/v1/faults", "the faults that hold", false, s.getFaults},
