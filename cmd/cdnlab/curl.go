@@ -83,7 +83,7 @@ func (a *app) curl(ctx context.Context, target *url.URL, gateway string, f curlF
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return f.failure(ctx, target, err)
 	}
 	defer resp.Body.Close()
 	status := resp.Proto + " " + resp.Status
@@ -94,12 +94,20 @@ func (a *app) curl(ctx context.Context, target *url.URL, gateway string, f curlF
 		printHead(a.stdout, "", status, resp.Header)
 	}
 	if _, err := io.Copy(a.stdout, resp.Body); err != nil {
-		return fmt.Errorf("read the body: %w", err)
+		return f.failure(ctx, target, fmt.Errorf("read the body: %w", err))
 	}
 	if f.fail && resp.StatusCode >= 400 {
 		return fmt.Errorf("%s: %s", target, resp.Status)
 	}
 	return nil
+}
+
+// failure says why there is no whole answer.
+func (f *curlFlags) failure(ctx context.Context, target *url.URL, err error) error {
+	if ctx.Err() == context.DeadlineExceeded {
+		return fmt.Errorf("%s: no whole answer within %s (--max-time)", target, f.limit)
+	}
+	return err
 }
 
 func (a *app) curlRequest(ctx context.Context, target *url.URL, f curlFlags, hasData bool) (*http.Request, error) {

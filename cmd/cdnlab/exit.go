@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -16,6 +17,7 @@ const (
 	exitInvalidFile = 3
 	exitUnreachable = 4
 	exitMissed      = 99 // an expectation or SLO
+	exitInterrupted = 130
 )
 
 // exitError ends the process with a code of its own.
@@ -52,6 +54,8 @@ func (a *app) report(err error) int {
 			fmt.Fprintf(a.stderr, "cdnlab: %v\n", exit.err)
 		}
 		return exit.code
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
 	}
 	fmt.Fprintf(a.stderr, "cdnlab: %v\n", err)
 	if errors.Is(err, lab.ErrNotRunning) {

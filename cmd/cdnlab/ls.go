@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/url"
 	"strings"
@@ -29,18 +30,24 @@ func (a *app) lsCommand() *cobra.Command {
 			return err
 		}
 		var list []object
+		prefix := strings.Join(args, "")
 		if *versions {
-			list, err = c.versions(cmd.Context(), *site, args[0])
+			list, err = c.versions(cmd.Context(), *site, prefix)
 		} else {
-			list, err = c.objects(cmd.Context(), *site, strings.Join(args, ""))
+			list, err = c.objects(cmd.Context(), *site, prefix)
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if *out == formatJSON {
+		case *out == formatJSON:
 			return printJSON(a.stdout, list)
+		case len(list) == 0 && prefix == "":
+			fmt.Fprintln(a.stdout, "nothing is stored; samples such as /hello.txt are built in")
+		case len(list) == 0:
+			fmt.Fprintf(a.stdout, "nothing is stored below %s\n", prefix)
+		default:
+			_, err = io.WriteString(a.stdout, objectTable(list))
 		}
-		_, err = io.WriteString(a.stdout, objectTable(list))
 		return err
 	}
 	return cmd
