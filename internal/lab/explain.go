@@ -177,11 +177,14 @@ func timing(member string) (t mgmt.Tier, ok bool) {
 	return t, t.Node != ""
 }
 
-// result says in a word what a cache did, and repeats its parameters.
+// result says in a word what a cache did, and repeats its other parameters.
 func result(p *httpsfv.Params) (word, detail string) {
 	var all []string
 	for _, name := range p.Names() {
 		v, _ := p.Get(name)
+		if name == "hit" {
+			continue
+		}
 		if v == true {
 			all = append(all, name)
 			continue

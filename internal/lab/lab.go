@@ -155,6 +155,7 @@ func (l *Lab) startNode(n topology.Node) error {
 	if err != nil {
 		return err
 	}
+	l.opt.Log.Debug("node started", "node", string(n.Name), "http", n.HTTP)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running[n.Name] = p
@@ -211,6 +212,7 @@ func (l *Lab) Stop(name topology.NodeName) error {
 	}
 	p.cancel()
 	<-p.done
+	l.opt.Log.Debug("node stopped", "node", string(name))
 	return nil
 }
 
