@@ -159,8 +159,12 @@ func (f *Fill) Complete() (*Object, error) {
 	return f.storeLocked(), nil
 }
 
-// Abort ends a body that did not arrive whole. Its readers get err after the bytes that did arrive; nothing is stored.
+// Abort ends a body that did not arrive whole. Its readers get err after the bytes that did arrive, io.ErrUnexpectedEOF for
+// none and for io.EOF, which would tell them that the body is whole; nothing is stored.
 func (f *Fill) Abort(err error) {
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.done && f.err == nil {
