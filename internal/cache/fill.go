@@ -46,8 +46,8 @@ type Fill struct {
 
 	mu       sync.Mutex // guards the fields below; locked before Store.mu
 	changed  sync.Cond
-	chunks   [][]byte // all full but the last; nil once dropped
 	dropped  int      // leading chunks that are gone
+	chunks   [][]byte // those after them; all full but the last
 	size     int64
 	storing  bool
 	reserved int64

@@ -288,3 +288,18 @@ func TestEndOfABodyComesAfterItsStoring(t *testing.T) {
 		}
 	}
 }
+
+// What a fill keeps of the chunks that have passed does not grow with their number.
+func TestEndlessBodyTakesNoMoreMemory(t *testing.T) {
+	s := New(Config{Budget: 1 << 10, Chunk: 16})
+	f := beginOf(s, -1)
+	r := reader(t, f, All)
+	p := make([]byte, 16)
+	for range 20_000 {
+		write(t, f, string(p))
+		read(t, r, len(p))
+	}
+	if got := cap(f.chunks); got > 100 {
+		t.Errorf("room for chunks = %d, want it bounded", got)
+	}
+}

@@ -89,7 +89,7 @@ func (r *Reader) next() ([]byte, error) {
 			return nil, io.EOF
 		case r.off < f.size:
 			r.busy = true
-			chunk := f.chunks[r.off/int64(f.chunk)][r.off%int64(f.chunk):]
+			chunk := f.chunks[r.off/int64(f.chunk)-int64(f.dropped)][r.off%int64(f.chunk):]
 			if r.end >= 0 {
 				chunk = chunk[:min(int64(len(chunk)), r.end-r.off)]
 			}

@@ -64,7 +64,7 @@ func (f *Fill) passLocked() error {
 			return ErrNoReaders
 		}
 		f.dropLocked()
-		if len(f.chunks)-f.dropped < window {
+		if len(f.chunks) < window {
 			break
 		}
 		f.awaitReadersLocked()
@@ -74,7 +74,7 @@ func (f *Fill) passLocked() error {
 	if chunk == nil {
 		chunk = make([]byte, 0, f.chunk)
 	}
-	if last := len(f.chunks) - 1; last >= f.dropped && len(f.chunks[last]) < f.chunk {
+	if last := len(f.chunks) - 1; last >= 0 && len(f.chunks[last]) < f.chunk {
 		f.chunks[last] = append(chunk, f.chunks[last]...)
 	} else {
 		f.chunks = append(f.chunks, chunk)
@@ -88,9 +88,10 @@ func (f *Fill) dropLocked() {
 	for _, r := range f.readers {
 		least = min(least, r.off)
 	}
-	for f.dropped < len(f.chunks) && int64(f.dropped+1)*int64(f.chunk) <= least {
-		chunk := f.chunks[f.dropped]
-		f.chunks[f.dropped] = nil
+	for len(f.chunks) > 0 && int64(f.dropped+1)*int64(f.chunk) <= least {
+		chunk := f.chunks[0]
+		f.chunks[0] = nil
+		f.chunks = f.chunks[1:]
 		f.dropped++
 		freed := min(int64(cap(chunk)), f.reserved)
 		f.reserved -= freed
