@@ -1,0 +1,116 @@
+package lab_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"math"
+	"net/http"
+	"testing"
+	"time"
+
+	"cdnlab/internal/experiment"
+	"cdnlab/internal/lab"
+	"cdnlab/internal/stats"
+	"cdnlab/topology"
+)
+
+// counted asks the edges for their own counts before it lets the lab end.
+type counted struct {
+	experiment.Lab
+	t     *testing.T
+	edges map[string]uint64 // requests by result
+	ttfb  stats.Histogram
+}
+
+func (c *counted) Stop() error {
+	c.edges = map[string]uint64{}
+	client := newClient(c.t, &http.Transport{DisableKeepAlives: true})
+	for _, n := range c.Plan().Nodes {
+		if n.Kind != topology.KindEdge {
+			continue
+		}
+		resp, err := client.Get("http://" + n.HTTP.String() + "/-/stats")
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		var s stats.Snapshot
+		if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+			c.t.Fatal(err)
+		}
+		resp.Body.Close()
+		for result, n := range s.Requests {
+			c.edges[result] += n
+		}
+		c.ttfb.Merge(s.TTFB)
+	}
+	return c.Lab.Stop()
+}
+
+func TestAnExperimentSeesWhatTheNodesCount(t *testing.T) {
+	e, err := topology.ParseExperiment("x.yaml", []byte(`
+topology: three-continents
+netem: off
+load:
+  - { from: { paris: 2, tokyo: 1 }, rate: 300/s, objects: 100, size: [1KiB, 64KiB], for: 2s }
+  - { from: london, rate: 50/s, path: /no-such-object, for: 1s, at: 500ms }
+timeline: [ { at: 1s, degrade: main, slow_disk: 5ms, for: 200ms } ]
+expect: [ requests = 650, errors = 0, responses.4xx > 7%, responses.4xx < 8%, origin.requests > 100 ]
+`), "", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen *counted
+	start := lab.StartExperiment(slog.New(slog.DiscardHandler))
+	run, err := experiment.Execute(t.Context(), e, e.Variants[0], func(ctx context.Context, top *topology.Topology, noNetem bool) (experiment.Lab, error) {
+		l, err := start(ctx, top, noNetem)
+		seen = &counted{Lab: l, t: t}
+		return seen, err
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !run.Passed() {
+		t.Errorf("expectations: %+v, problems %v", run.Expected, run.Problems)
+	}
+	var all uint64
+	for _, n := range seen.edges {
+		all += n
+	}
+	hits := seen.edges["hit"] + seen.edges["stale"]
+	if float64(run.Figures["requests"]) != float64(all) || math.Abs(float64(run.Figures["edge.hit_ratio"])-float64(hits)/float64(all)) > 1e-9 {
+		t.Errorf("the experiment saw %v requests with hit ratio %v, the edges %d with %d hits", run.Figures["requests"], run.Figures["edge.hit_ratio"], all, hits)
+	}
+	if run.Problems["404 Not Found"] != 50 || len(run.Problems) != 1 {
+		t.Errorf("problems %v, want 50 answers of 404", run.Problems)
+	}
+	if p50 := seen.ttfb.Quantile(0.5); float64(run.Figures["latency.p50"]) < p50.Seconds()*0.98 {
+		t.Errorf("clients saw a median of %v s, less than the edges' own %v", run.Figures["latency.p50"], p50)
+	}
+}
+
+func TestAnExperimentRefusesTargetsThatAreNotItsOwn(t *testing.T) {
+	e, err := topology.ParseExperiment("x.yaml", []byte("topology: tiny\nload: [ { rate: 1/s, for: 1s } ]\n"), "", []string{"origins.main.addresses=[192.0.2.1]"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := false
+	_, err = experiment.Execute(t.Context(), e, e.Variants[0], func(ctx context.Context, top *topology.Topology, _ bool) (experiment.Lab, error) {
+		started = true
+		plan, err := top.Plan(topology.PlanOptions{})
+		return elsewhere{plan}, err
+	}, nil)
+	if err == nil || !started {
+		t.Errorf("Execute = %v, want a refusal: load goes to this machine's own lab only", err)
+	}
+}
+
+// elsewhere is a lab whose nodes are not on this machine.
+type elsewhere struct{ plan *topology.Plan }
+
+func (e elsewhere) Plan() *topology.Plan        { return e.plan }
+func (elsewhere) Counters() experiment.Counters { return experiment.Counters{} }
+func (elsewhere) Stop() error                   { return nil }
+func (elsewhere) Impair(string, topology.Impairment, time.Duration) error {
+	return nil
+}
