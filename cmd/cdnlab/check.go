@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,9 @@ func (a *app) checkCommand() *cobra.Command {
 		var faults topology.Faults
 		if *out == formatJSON && (err == nil || errors.As(err, &faults)) {
 			return a.faultsJSON(faults)
+		}
+		if len(args) == 0 && errors.Is(err, fs.ErrNotExist) {
+			return errors.New("no ./" + defaultFile + " is here: name a file, or write one with \"cdnlab init\"")
 		}
 		if err != nil {
 			return err

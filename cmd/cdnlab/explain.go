@@ -60,13 +60,13 @@ func explanationText(e mgmt.Explanation) string {
 		}
 		candidates = append(candidates, []string{"", mark, c.PoP, millis(c.RTTMS), fmt.Sprintf("%.0f km", c.KM), note})
 	}
-	table(&b, candidates)
+	table(&b, candidates, 3, 4)
 	fmt.Fprintf(&b, "  answer: %s, valid for the client's /%d\n\n", strings.Join(d.Addresses, ", "), d.Scope)
 
 	fmt.Fprintf(&b, "HTTP %d in %s\n", e.Status, millis(e.TotalMS))
 	for _, tier := range e.Tiers {
 		tiers = append(tiers, []string{"", tier.Tier, tier.Node, tier.Result, millis(tier.MS), tier.Detail})
 	}
-	table(&b, tiers)
+	table(&b, tiers, 4)
 	return b.String()
 }

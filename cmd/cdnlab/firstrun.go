@@ -8,15 +8,16 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"cdnlab/internal/lab"
 	"cdnlab/topology"
 )
 
-// firstRun tells a person that all is ready, and what to try.
-func firstRun(w io.Writer, t *topology.Topology, p *topology.Plan, s lab.State, took time.Duration) {
+// firstRun tells a person that all is ready, and what to try; the commands work as they stand when they are pasted.
+func firstRun(w io.Writer, t *topology.Topology, p *topology.Plan, s lab.State, dataDir string, took time.Duration) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cdnlab: %s is ready after %s\n\n", t.Name, took.Round(time.Millisecond))
+	fmt.Fprintf(&b, "cdnlab: %s is ready after %s\n\n", title(t), took.Round(time.Millisecond))
 	tick := func(tier, format string, args ...any) {
 		fmt.Fprintf(&b, "  %s %-8s %s\n", green(w, "✓"), tier, fmt.Sprintf(format, args...))
 	}
@@ -49,9 +50,36 @@ func firstRun(w io.Writer, t *topology.Topology, p *topology.Plan, s lab.State, 
 	fmt.Fprintf(&b, "\nTry in another terminal:\n\n")
 	fmt.Fprintf(&b, "  dig @%s -p %d %s +subnet=%s\n", s.DNS[0].Addr(), s.DNS[0].Port(), site.Host, place.Networks[0])
 	fmt.Fprintf(&b, "  curl -i -x http://%s:@%s %s\n", place.Name, s.Gateway, url)
-	fmt.Fprintf(&b, "  %s explain %s --from %s\n", ownName(), url, place.Name)
+	fmt.Fprintf(&b, "  %s explain %s --from %s%s\n", ownName(), url, place.Name, dirFlag(dataDir))
 	fmt.Fprintf(&b, "\nCtrl-C stops it.\n")
 	_, _ = io.WriteString(w, b.String()) // a closed standard output is no reason to stop serving
+}
+
+// title says what runs, and where it comes from unless the name has said so.
+func title(t *topology.Topology) string {
+	switch {
+	case t.File == "preset "+t.Name:
+		return t.Name
+	case t.Name == unnamed:
+		return t.File
+	default:
+		return t.Name + " (" + t.File + ")"
+	}
+}
+
+const unnamed = "cdnlab" // the name of a topology whose file gives none
+
+// dirFlag leads a command to the data directory where it would not look by itself.
+func dirFlag(dir string) string {
+	if dir == defaultDataDir {
+		return ""
+	}
+	if strings.ContainsFunc(dir, func(r rune) bool {
+		return !strings.ContainsRune("/._-+", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		dir = "'" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
+	}
+	return " --data-dir " + dir
 }
 
 func contentOf(o topology.Origin) string {

@@ -47,6 +47,6 @@ func objectTable(list []object) string {
 		rows = append(rows, []string{strconv.FormatUint(o.Version, 10), size, o.Modified.UTC().Format(time.RFC3339), o.Path})
 	}
 	var b strings.Builder
-	table(&b, rows)
+	table(&b, rows, 1)
 	return b.String()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -96,26 +97,68 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// table writes rows in columns two spaces apart. The last cell of a row may be longer than its column.
-func table(b *strings.Builder, rows [][]string) {
+// table writes rows in columns two spaces apart, those that are listed aligned to the right. The last cell of a row may be longer
+// than its column; a row with fewer cells than the first ends with a remark, which is always aligned to the left.
+func table(b *strings.Builder, rows [][]string, right ...int) {
+	numeric := func(row []string, i int) bool { return len(row) == len(rows[0]) && slices.Contains(right, i) }
 	var widths []int
 	for _, row := range rows {
-		for i, cell := range row[:len(row)-1] {
+		for i, cell := range row {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			if i < len(row)-1 || numeric(row, i) {
+				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			}
 		}
 	}
 	for _, row := range rows {
 		var line strings.Builder
 		for i, cell := range row {
-			line.WriteString(cell)
-			if i < len(row)-1 {
-				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			pad := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(cell)))
+			if numeric(row, i) {
+				cell = pad + cell
+			} else {
+				cell += pad
 			}
+			line.WriteString(cell + "  ")
 		}
 		b.WriteString(strings.TrimRight(line.String(), " "))
 		b.WriteByte('\n')
 	}
+}
+
+// columns lists the columns from one on to the last of a table.
+func columns(from int, row []string) (list []int) {
+	for i := from; i < len(row); i++ {
+		list = append(list, i)
+	}
+	return list
+}
+
+// fit clips text to the terminal that it is written to.
+func fit(terminal any, text string) string {
+	f, ok := terminal.(*os.File)
+	if !ok {
+		return text
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 1 || height < 3 {
+		return text
+	}
+	return clip(text, width, height)
+}
+
+// clip fits text into width columns and height lines, at least 3, the cursor's among them: what is too wide is cut, and of too many lines the last says how many are missing.
+func clip(text string, width, height int) string {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if missing := len(lines) - (height - 1); missing > 0 {
+		lines = append(lines[:height-2], fmt.Sprintf("… and %s more", count(missing+1, "line")))
+	}
+	for i, line := range lines {
+		if runes := []rune(line); len(runes) > width {
+			lines[i] = string(runes[:width])
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
 }

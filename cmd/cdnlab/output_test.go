@@ -89,3 +89,21 @@ func TestBytesText(t *testing.T) {
 		}
 	}
 }
+
+func TestClip(t *testing.T) {
+	text := "one\ntwo\nthree\n→→→→→→\n"
+	for _, c := range []struct {
+		name          string
+		width, height int
+		want          string
+	}{
+		{"all of it where there is room", 80, 5, text},
+		{"the last line tells how many are missing", 80, 4, "one\ntwo\n… and 2 lines more\n"},
+		{"of a small terminal too", 80, 3, "one\n… and 3 lines more\n"},
+		{"wide lines are cut, by characters", 3, 5, "one\ntwo\nthr\n→→→\n"},
+	} {
+		if got := clip(text, c.width, c.height); got != c.want {
+			t.Errorf("%s: clip(%q, %d, %d) = %q, want %q", c.name, text, c.width, c.height, got, c.want)
+		}
+	}
+}

@@ -24,6 +24,8 @@ type app struct {
 	quiet   bool
 }
 
+const defaultDataDir = ".cdnlab"
+
 // The groups that "cdnlab help" lists commands in.
 const (
 	groupRun     = "run"
@@ -51,7 +53,7 @@ func (a *app) rootCommand() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.dataDir, "data-dir", cmp.Or(os.Getenv("CDNLAB_DATA_DIR"), ".cdnlab"), "directory of the lab's state, where other commands find it")
+	flags.StringVar(&a.dataDir, "data-dir", cmp.Or(os.Getenv("CDNLAB_DATA_DIR"), defaultDataDir), "directory of the lab's state, where other commands find it")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log more")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "log errors only")
 

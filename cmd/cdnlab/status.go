@@ -66,7 +66,7 @@ func (a *app) watch(ctx context.Context, c *client, out format) error {
 				return err
 			}
 		case isTerminal(a.stdout):
-			fmt.Fprint(a.stdout, "\x1b[H\x1b[2J", statusText(now, rates))
+			fmt.Fprint(a.stdout, "\x1b[H\x1b[2J", fit(a.stdout, statusText(now, rates)))
 		default:
 			fmt.Fprintln(a.stdout, statusText(now, rates))
 		}
@@ -126,10 +126,11 @@ func statusText(s mgmt.Status, r *rates) string {
 		}
 		rows = append(rows, row)
 	}
-	table(&b, rows)
+	table(&b, rows, columns(2, head)...)
 	b.WriteByte('\n')
 
-	rows = [][]string{append([]string{"NODE", "TIER", "CITY", "ADDRESS"}, figures...)}
+	head = append([]string{"NODE", "TIER", "CITY", "ADDRESS"}, figures...)
+	rows = [][]string{head}
 	for _, n := range s.Nodes {
 		row := []string{n.Name, n.Role, n.City, n.Address}
 		if n.Up {
@@ -139,7 +140,7 @@ func statusText(s mgmt.Status, r *rates) string {
 		}
 		rows = append(rows, row)
 	}
-	table(&b, rows)
+	table(&b, rows, columns(4, head)...)
 	return b.String()
 }
 

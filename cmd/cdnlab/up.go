@@ -78,7 +78,7 @@ func (a *app) up(interrupted context.Context, u upFlags, argv []string) error {
 		return err
 	}
 	if len(argv) == 0 {
-		firstRun(a.stdout, t, l.Plan(), l.State(), time.Since(started))
+		firstRun(a.stdout, t, l.Plan(), l.State(), a.dataDir, time.Since(started))
 		return l.Wait()
 	}
 	failed := make(chan error, 1)
