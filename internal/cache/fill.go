@@ -54,9 +54,9 @@ type Fill struct {
 	done     bool // completed
 	err      error
 	readers  []*Reader
-	joined   bool // there was a reader
-	spare    []byte
-	pinned   bool // a reader left in the middle of a copy: chunks may not be used again
+	joined   bool     // there was a reader
+	spare    [][]byte // empty chunks for use again
+	pinned   bool     // a reader left in the middle of a copy: chunks may not be used again
 }
 
 // Begin starts the storing of a response. A response that is not admitted, or whose length is known to be too large, is
@@ -181,6 +181,7 @@ func (f *Fill) abortLocked(err error) {
 func (f *Fill) releaseLocked() {
 	f.store.release(f.reserved)
 	f.reserved = 0
+	f.spare = nil
 }
 
 // storeLocked makes the complete body an object of the store.

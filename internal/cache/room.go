@@ -55,10 +55,7 @@ func (f *Fill) growLocked(want int) bool {
 // passLocked makes room in a body that is not stored: it waits until its readers have left no more than a window of it
 // unread, and takes over the memory that they are through with.
 func (f *Fill) passLocked() error {
-	window := passWindow
-	if f.chunk > passChunk {
-		window = 2
-	}
+	window := f.window()
 	for {
 		if len(f.readers) == 0 {
 			return ErrNoReaders
@@ -69,9 +66,10 @@ func (f *Fill) passLocked() error {
 		}
 		f.awaitReadersLocked()
 	}
-	chunk := f.spare
-	f.spare = nil
-	if chunk == nil {
+	var chunk []byte
+	if last := len(f.spare) - 1; last >= 0 {
+		chunk, f.spare = f.spare[last], f.spare[:last]
+	} else {
 		chunk = make([]byte, 0, f.chunk)
 	}
 	if last := len(f.chunks) - 1; last >= 0 && len(f.chunks[last]) < f.chunk {
@@ -80,6 +78,14 @@ func (f *Fill) passLocked() error {
 		f.chunks = append(f.chunks, chunk)
 	}
 	return nil
+}
+
+// window returns how many chunks a body that is not stored holds at most.
+func (f *Fill) window() int {
+	if f.chunk > passChunk {
+		return 2
+	}
+	return passWindow
 }
 
 // dropLocked gives up the chunks that all readers have read.
@@ -96,8 +102,8 @@ func (f *Fill) dropLocked() {
 		freed := min(int64(cap(chunk)), f.reserved)
 		f.reserved -= freed
 		f.store.release(freed)
-		if !f.pinned && cap(chunk) == f.chunk {
-			f.spare = chunk[:0]
+		if !f.pinned && cap(chunk) == f.chunk && len(f.spare)+len(f.chunks) < f.window() {
+			f.spare = append(f.spare, chunk[:0])
 		}
 	}
 }
