@@ -3,8 +3,10 @@ package mgmt
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -69,7 +71,7 @@ func (s *Server) snapshot(ctx context.Context, n topology.Node) (stats.Snapshot,
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return snap, err
+		return snap, reason(ctx, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -79,6 +81,18 @@ func (s *Server) snapshot(ctx context.Context, n topology.Node) (stats.Snapshot,
 		return snap, fmt.Errorf("GET %s: %w", req.URL, err)
 	}
 	return snap, nil
+}
+
+// reason says why a node gave no answer without its address, which stands beside.
+func reason(ctx context.Context, err error) error {
+	var op *net.OpError
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %s", nodeTimeout)
+	case errors.As(err, &op):
+		return op.Err
+	}
+	return err
 }
 
 // tiers in the order in which people think of them.

@@ -76,8 +76,8 @@ func TestStatus(t *testing.T) {
 	if h := got.Nodes[hub]; h.HitRatio != nil {
 		t.Errorf("eu-1: hit ratio %v before its first request, want none", value(h.HitRatio))
 	}
-	if w := got.Nodes[web]; w.Up || w.Problem == "" {
-		t.Errorf("web = %+v, want down with a reason", w)
+	if w := got.Nodes[web]; w.Up || w.Problem != "connect: connection refused" {
+		t.Errorf("web = %+v, want down because the connection was refused", w)
 	}
 	if d := got.Nodes[dnsServer]; d.DNSAnswers != 2 || d.DNSPoPs["paris"] != 1 || d.HitRatio != nil {
 		t.Errorf("dns-1 = %+v, want 2 answers, 1 of them paris, no hit ratio", d)
