@@ -45,7 +45,11 @@ type request struct {
 
 // do makes a call; the caller closes the body. An answer that is no success becomes an error with the sentence it carries.
 func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, r.method, c.state.Admin+"/api/v1"+r.path+"?"+r.query.Encode(), r.body)
+	target := c.state.Admin + "/api/v1" + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target, r.body)
 	if err != nil {
 		return nil, err
 	}
