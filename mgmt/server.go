@@ -159,7 +159,8 @@ func (s *Server) mux() http.Handler {
 		}
 		mux.HandleFunc(r.method+" "+r.path, handle)
 	}
-	mux.HandleFunc("GET /{$}", s.getIndex)
+	mux.HandleFunc("GET /{$}", s.servePage)
+	mux.HandleFunc("GET /ui/", s.serveUI)
 	mux.HandleFunc("GET /-/health", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("/", s.noSuchCall)
 	return mux

@@ -43,7 +43,7 @@ func firstRun(w io.Writer, t *topology.Topology, p *topology.Plan, s lab.State, 
 		tick("origin", "%s: %s", o.Name, contentOf(o))
 	}
 	tick("gateway", "http://%s, %s", s.Gateway, count(len(t.Clients), "client place"))
-	tick("admin", "%s", s.Admin)
+	tick("map", "%s", s.Admin)
 
 	site, place := mainSite(t), examplePlace(t)
 	url := "http://" + site.Host + examplePath(t, site)
