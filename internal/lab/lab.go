@@ -139,7 +139,7 @@ func (l *Lab) startAll() error {
 		}
 	}
 	for _, build := range []func(*sockets) (runner, error){l.gateway, func(s *sockets) (runner, error) { return l.admin(l, s) }} {
-		p, err := start(l.ctx, build, l.fail)
+		p, err := start(l.ctx, l.opt.Log, build, l.fail)
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (l *Lab) startAll() error {
 }
 
 func (l *Lab) startNode(n topology.Node) error {
-	p, err := start(l.ctx, func(s *sockets) (runner, error) { return l.node(n, s) }, l.fail)
+	p, err := start(l.ctx, l.opt.Log, func(s *sockets) (runner, error) { return l.node(n, s) }, l.fail)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"log/slog"
 )
 
 // runner is one server of the lab: it serves until its context is cancelled, and returns nil then.
@@ -15,8 +16,8 @@ type process struct {
 }
 
 // start binds and builds a server and lets it run. failed is called when it ends with an error.
-func start(ctx context.Context, build func(*sockets) (runner, error), failed func(error)) (*process, error) {
-	var s sockets
+func start(ctx context.Context, log *slog.Logger, build func(*sockets) (runner, error), failed func(error)) (*process, error) {
+	s := sockets{log: log}
 	r, err := build(&s)
 	if err != nil {
 		return nil, errors.Join(err, s.closeAll())

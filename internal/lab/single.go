@@ -37,7 +37,7 @@ func RunNode(ctx context.Context, t *topology.Topology, role, name string, opt O
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	p, err := start(ctx, func(s *sockets) (runner, error) { return build(w, s) }, func(err error) { cancel(err) })
+	p, err := start(ctx, w.opt.Log, func(s *sockets) (runner, error) { return build(w, s) }, func(err error) { cancel(err) })
 	if err != nil {
 		return errors.Join(err, w.dir.close())
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -10,7 +11,10 @@ import (
 )
 
 // sockets collects what has been bound, so that a start that fails gives everything back.
-type sockets struct{ bound []interface{ Close() error } }
+type sockets struct {
+	log   *slog.Logger
+	bound []interface{ Close() error }
+}
 
 func (s *sockets) closeAll() error {
 	var errs []error
@@ -28,8 +32,9 @@ func (s *sockets) listen(what string, at netip.AddrPort, flag string) (net.Liste
 	if err != nil {
 		return nil, bindError(what, "tcp", at, flag, err)
 	}
-	s.bound = append(s.bound, ln)
-	return ln, nil
+	patient := newListener(ln, s.log)
+	s.bound = append(s.bound, patient)
+	return patient, nil
 }
 
 // listenPacket binds a UDP socket.
