@@ -99,7 +99,7 @@ func (u *Upstream) roundTrip(c *upConn, out *outgoing) (*response, error) {
 	resp := &response{from: u, conn: c, upload: up}
 	if err := resp.read(out); err != nil {
 		up.stop()
-		if up != nil && up.err != nil {
+		if up != nil && isClients(up.err) {
 			return nil, up.err
 		}
 		return nil, err
@@ -185,9 +185,12 @@ func send(c *upConn, out *outgoing) (*upload, error) {
 	}
 	defer putWriter(bw)
 	if out.body.Reader != nil {
-		if n, err := io.Copy(bw, out.body); err != nil || n != out.body.length {
-			return nil, clientError{errors.Join(err, io.ErrUnexpectedEOF)}
+		buf := buffers.Get().(*[]byte)
+		defer buffers.Put(buf)
+		if _, err := io.ReadFull(out.body, (*buf)[:out.body.length]); err != nil {
+			return nil, clientError{err}
 		}
+		_, _ = bw.Write((*buf)[:out.body.length])
 	}
 	if err := bw.Flush(); err != nil {
 		return nil, err
@@ -228,18 +231,20 @@ type upload struct {
 func startUpload(c *upConn, bw *bufio.Writer, b requestBody) *upload {
 	u := &upload{done: make(chan struct{}), abort: b.abort, conn: c}
 	go func() {
-		defer close(u.done)
-		defer putWriter(bw)
-		if u.err = copyBody(bw, b); u.err != nil {
+		u.err = copyBody(bw, b)
+		putWriter(bw)
+		if !isClients(u.err) {
+			_ = c.SetReadDeadline(time.Now().Add(headTimeout)) // fails on a closed connection, as reading from it does
+			close(u.done)
 			return
 		}
-		u.err = c.SetReadDeadline(time.Now().Add(headTimeout))
+		close(u.done)      // first, so that whoever meets the closed connection finds the reason
+		_ = c.Conn.Close() // what was sent must not look complete, nor has it an answer to wait for
 	}()
 	return u
 }
 
-// copyBody sends a body in its framing, each piece as it comes. When the client breaks off, the connection is closed so that
-// the server does not take what it has for all.
+// copyBody sends a body in its framing, each piece as it comes.
 func copyBody(bw *bufio.Writer, b requestBody) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
@@ -291,7 +296,5 @@ func (u *upload) stop() {
 	_ = u.conn.Conn.Close() // what was sent must not look complete
 	u.abort()
 	<-u.done
-	if u.err == nil {
-		u.err = errUpload
-	}
+	u.err = errUpload // an error of the client's would be of this side's making
 }

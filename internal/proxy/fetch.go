@@ -205,7 +205,7 @@ func (s *Server) instead(r *request, old *cache.Object, why *refusal) *answer {
 func (s *Server) noAnswer(r *request, err error) *refusal {
 	var client clientError
 	if errors.As(err, &client) {
-		return refuse(http.StatusBadRequest, "the request's body broke off: %v", rootOf(err))
+		return refuse(http.StatusBadRequest, "the request's body broke off: %v", rootOf(client))
 	}
 	return refuse(http.StatusGatewayTimeout, "%s has no answer for http://%s%s: %v", s.name, r.host, r.target, err)
 }

@@ -34,6 +34,15 @@ func (t tries) Error() string {
 	return strings.Join(all, "; ")
 }
 
+// Unwrap returns what went wrong at each try.
+func (t tries) Unwrap() []error {
+	all := make([]error, len(t))
+	for i, f := range t {
+		all[i] = f.err
+	}
+	return all
+}
+
 // plainly tells an error without the addresses that Go puts around it.
 func plainly(err error) string {
 	var dial dialError

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -273,8 +275,8 @@ func (r *request) readFraming(s *seen) *refusal {
 		r.body.length = int64(h.ContentLength())
 	}
 	if r.body.length != 0 {
-		r.body.Reader = &clientBody{rc: r.rc}
-		r.body.abort = func() { _ = r.rc.SetReadDeadline(time.Unix(1, 0)) } // a connection that is gone has no reader
+		body := &clientBody{rc: r.rc}
+		r.body.Reader, r.body.abort = body, body.abort
 	}
 	r.tunnel = s.connectionUpgrade && equalFold(s.upgrade, "websocket") && h.IsGet() && h.IsHTTP11() && r.body.Reader == nil
 	return nil
@@ -282,8 +284,15 @@ func (r *request) readFraming(s *seen) *refusal {
 
 // clientBody reads what the client sends, each piece within a time limit of its own.
 type clientBody struct {
-	rc *fasthttp.RequestCtx
-	n  int64
+	rc      *fasthttp.RequestCtx
+	n       int64
+	aborted atomic.Bool
+}
+
+// abort ends a Read that waits, and all to come.
+func (b *clientBody) abort() {
+	b.aborted.Store(true) // before the deadline, which a Read that has just begun may overwrite
+	_ = b.rc.SetReadDeadline(time.Unix(1, 0))
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
@@ -293,6 +302,9 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	}
 	if err := b.rc.SetReadDeadline(time.Now().Add(stallLimit)); err != nil {
 		return 0, err
+	}
+	if b.aborted.Load() {
+		return 0, os.ErrDeadlineExceeded
 	}
 	n, err := stream.Read(p)
 	b.n += int64(n)
