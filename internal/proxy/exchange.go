@@ -31,6 +31,7 @@ type outgoing struct {
 	isHead     bool   // the method is HEAD
 	repeatable bool   // safe and without a body: it may be sent a second time
 	upgrade    bool   // asks for a tunnel
+	empty      bool   // has no body though its method may have one: Content-Length says so (RFC 9110 §8.6)
 	body       requestBody
 }
 
@@ -170,7 +171,7 @@ func send(c *upConn, out *outgoing) (*upload, error) {
 	bw.Reset(rolling{c})
 	_, _ = bw.Write(out.head) // an error stays in bw until Flush
 	switch {
-	case out.body.Reader == nil:
+	case out.body.Reader == nil && !out.empty:
 	case out.body.length >= 0:
 		_, _ = bw.WriteString("Content-Length: " + strconv.FormatInt(out.body.length, 10) + "\r\n")
 	default:

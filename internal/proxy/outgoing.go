@@ -90,6 +90,7 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	return &outgoing{
 		head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body,
 		repeatable: r.ask.Method != httpcache.MethodUnsafe && r.body.Reader == nil,
+		empty:      r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
 	}
 }
 
