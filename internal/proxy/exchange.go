@@ -182,6 +182,11 @@ func send(c *upConn, out *outgoing) (*upload, error) {
 		if err := c.SetReadDeadline(time.Time{}); err != nil {
 			return nil, err
 		}
+		if out.body.length < 0 { // its beginning may wait for the answer's
+			if err := bw.Flush(); err != nil {
+				return nil, err
+			}
+		}
 		return startUpload(c, bw, out.body), nil
 	}
 	defer putWriter(bw)
