@@ -30,7 +30,6 @@ func TestExamples(t *testing.T) {
 		}
 		lessons++
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
 			e, err := topology.LoadExperiment(file, nil, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -67,7 +66,6 @@ func TestALessonFailsWhenWhatItTeachesIsBroken(t *testing.T) {
 		"hub":       "edges.*.parent=main",
 	} {
 		t.Run(lesson, func(t *testing.T) {
-			t.Parallel()
 			code, out, problems := output("run", "../../examples/"+lesson+".yaml", "--set", broken)
 			if code != exitMissed || !strings.Contains(out, "✗") {
 				t.Errorf("with %s: exit code %d, want %d\n%s%s", broken, code, exitMissed, out, problems)
