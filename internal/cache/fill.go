@@ -70,7 +70,7 @@ func (s *Store) Begin(c FillConfig) *Fill {
 	f.changed.L = &f.mu
 	if !f.storing {
 		f.chunk = min(passChunk, f.chunk)
-		f.vary = httpcache.VaryAny
+		f.vary = httpcache.VaryAny // matches no other request
 		return f
 	}
 	f.vary = s.varyOf(c.Key, f.meta.Vary)
@@ -99,7 +99,7 @@ func (f *Fill) Length() int64 { return f.length }
 
 // Matches reports whether the response also answers another request for the same key: its Vary selects it (RFC 9111 §4.1).
 func (f *Fill) Matches(ask *httpcache.Ask) bool {
-	return f.vary != httpcache.VaryAny && string(httpcache.AppendVariant(nil, f.vary, ask)) == f.values
+	return string(httpcache.AppendVariant(nil, f.vary, ask)) == f.values
 }
 
 // Storing reports whether the response is, as far as is known, going to be stored.

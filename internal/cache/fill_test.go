@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"cdnlab/internal/httpcache"
 )
@@ -301,5 +302,57 @@ func TestEndlessBodyTakesNoMoreMemory(t *testing.T) {
 	}
 	if got := cap(f.chunks); got > 100 {
 		t.Errorf("room for chunks = %d, want it bounded", got)
+	}
+}
+
+func TestMemoryOfABodyThatIsNotStored(t *testing.T) {
+	const kib = 1 << 10
+	tests := []struct {
+		name   string
+		chunk  int
+		known  bool
+		window int // bytes
+	}{
+		{"small chunks", kib, false, passWindow * kib},
+		{"small chunks, known to be too large", kib, true, passWindow * kib},
+		{"large chunks", 256 * kib, false, 2 * 256 * kib},
+		{"large chunks, known to be too large", 256 * kib, true, passWindow * passChunk},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := New(Config{Budget: int64(8 * 16 * tt.chunk), Chunk: tt.chunk})
+				body := pattern(40 * tt.chunk)
+				length := int64(-1)
+				if tt.known {
+					length = int64(len(body))
+				}
+				f := beginOf(s, length)
+				r := reader(t, f, All)
+				var most int
+				if done, _ := pour(f, body); !waits(done) {
+					t.Fatal("Write() did not wait for the reader")
+				}
+				got := read(t, r, 20*tt.chunk) // beyond what was to be stored
+				for len(got) < len(body) {
+					synctest.Wait()
+					most = max(most, f.memory())
+					if st := s.Stats(); st.Bytes != 0 {
+						t.Fatalf("Stats() = %+v with %d bytes read, want nothing reserved any more", st, len(got))
+					}
+					got += read(t, r, min(tt.chunk/3+1, len(body)-len(got)))
+				}
+				synctest.Wait()
+				if got != body || readAll(r) != "" {
+					t.Errorf("Read() = %d bytes, want the body", len(got))
+				}
+				if most > tt.window {
+					t.Errorf("memory = %d bytes, want at most %d", most, tt.window)
+				}
+				if st := s.Stats(); st.Bytes != 0 || f.spare != nil {
+					t.Errorf("Stats() = %+v, %d spare chunks after the end, want none", st, len(f.spare))
+				}
+			})
+		})
 	}
 }

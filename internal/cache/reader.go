@@ -23,7 +23,7 @@ type Reader struct {
 func (f *Fill) Reader(s httpcache.Span) (r *Reader, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err != nil || f.dropped > 0 || !f.storing && f.joined {
+	if f.err != nil || !f.storing && f.joined {
 		return nil, false
 	}
 	r = &Reader{fill: f, off: s.First, end: -1}

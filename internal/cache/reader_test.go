@@ -37,14 +37,18 @@ func passing() (s *Store, body string) {
 	return New(Config{Budget: 8 << 10, Chunk: 1 << 10, MaxObject: 1 << 10, Patience: time.Minute}), pattern(50_000)
 }
 
-// pour writes a body and ends it in a goroutine of its own; done is closed behind it, and what Write said is then in err.
+// pour writes a body in pieces and ends it in a goroutine of its own; done is closed behind it, and what Write said is then in err.
 func pour(f *Fill, body string) (done chan struct{}, err *error) {
 	done, err = make(chan struct{}), new(error)
 	go func() {
 		defer close(done)
-		if _, *err = f.Write([]byte(body)); *err != nil {
-			f.Abort(*err)
-			return
+		for len(body) > 0 {
+			n := min(len(body), 700)
+			if _, *err = f.Write([]byte(body[:n])); *err != nil {
+				f.Abort(*err)
+				return
+			}
+			body = body[n:]
 		}
 		_, *err = f.Complete()
 	}()

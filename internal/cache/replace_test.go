@@ -213,4 +213,10 @@ func TestPurgeLog(t *testing.T) {
 	if !l.since(1, []byte("j")) || l.since(2, []byte("j")) {
 		t.Error("since() after a purge of all: want true for earlier tickets alone")
 	}
+	for range purgeHistory + 1 {
+		l.key([]byte("j"))
+	}
+	if !l.since(3, []byte("j")) || l.since(3, []byte("k")) || !l.since(2, []byte("k")) {
+		t.Error("since() after more purges than are remembered: want it to tell keys apart for those that are")
+	}
 }

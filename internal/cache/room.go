@@ -102,7 +102,7 @@ func (f *Fill) dropLocked() {
 		freed := min(int64(cap(chunk)), f.reserved)
 		f.reserved -= freed
 		f.store.release(freed)
-		if !f.pinned && cap(chunk) == f.chunk && len(f.spare)+len(f.chunks) < f.window() {
+		if !f.pinned && len(f.spare)+len(f.chunks) < f.window() {
 			f.spare = append(f.spare, chunk[:0])
 		}
 	}

@@ -126,7 +126,7 @@ func TestObjectKeepsWhatTheFillWasGiven(t *testing.T) {
 
 func TestBodyOfASpan(t *testing.T) {
 	s := New(Config{Budget: 1 << 20, Chunk: 100})
-	body := pattern(350)
+	body := pattern(400)
 	put(t, s, "k", askFor(), admitted(), body)
 	o := find(s, "k", askFor())
 	tests := []struct {
@@ -136,11 +136,11 @@ func TestBodyOfASpan(t *testing.T) {
 	}{
 		{"all", All, body},
 		{"first byte", httpcache.Span{First: 0, Length: 1}, body[:1]},
-		{"last byte", httpcache.Span{First: 349, Length: 1}, body[349:]},
+		{"last byte", httpcache.Span{First: 399, Length: 1}, body[399:]},
 		{"a whole chunk", httpcache.Span{First: 100, Length: 100}, body[100:200]},
 		{"across chunks", httpcache.Span{First: 99, Length: 202}, body[99:301]},
 		{"beyond the end", httpcache.Span{First: 300, Length: 1000}, body[300:]},
-		{"after the end", httpcache.Span{First: 350, Length: 1}, ""},
+		{"after the end", httpcache.Span{First: 400, Length: 1}, ""},
 		{"nothing", httpcache.Span{First: 10, Length: 0}, ""},
 	}
 	for _, tt := range tests {
@@ -248,3 +248,44 @@ func TestDeleteAndClear(t *testing.T) {
 		})
 	}
 }
+
+func TestAccountedBytes(t *testing.T) {
+	tests := []struct {
+		name    string
+		length  int64
+		body    int
+		vary    string
+		objects int
+		want    int64
+	}{
+		{"length known", 100, 100, "", 1, Overhead + 1 + 100},
+		{"length unknown: the unused memory is given back", -1, 100, "", 1, Overhead + 1 + 100},
+		{"length unknown: an eighth of unused memory is kept", -1, 4000, "", 1, Overhead + 1 + firstChunk},
+		{"several chunks", -1, 25_000, "", 1, Overhead + 1 + 25_000 + 2*24},
+		{"a variant has its marker", 100, 100, "A", 2, 2*Overhead + 1 + 64 + 1 + 100 + len64("Vary:A\n") + 2*len64("k\x0012345678=x\n") + 16},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			// What is accounted is also what is needed: with a byte less there is no room.
+			for _, budget := range []int64{1 << 20, tt.want, tt.want - 1} {
+				s := New(Config{Budget: 1 << 20, Chunk: 10_000})
+				var adm httpcache.Admission
+				if adm = admitted(); tt.vary != "" {
+					adm = admitted("Vary", tt.vary)
+				}
+				f := s.Begin(FillConfig{Key: []byte("k"), Ask: askFor("A", "x"), Admission: adm, Length: tt.length})
+				write(t, f, pattern(tt.body))
+				s.cfg.Budget = budget
+				stored := complete(t, f) != nil
+				if fits := budget >= tt.want; stored != fits {
+					t.Errorf("Complete() with a budget of %d stored = %v, want %v", budget, stored, fits)
+				}
+				if st := s.Stats(); stored && (st.Bytes != tt.want || st.Objects != tt.objects) || st.Bytes > budget {
+					t.Errorf("Stats() = %+v, want %d objects of %d bytes", st, tt.objects, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func len64(s string) int64 { return int64(len(s)) }

@@ -214,3 +214,30 @@ func TestEvictedMarkerTakesItsVariants(t *testing.T) {
 		}
 	}
 }
+
+// A use counts for the variant and its marker alone, and the storing of one variant not as a use of the others.
+func TestVariantsAgeOnTheirOwn(t *testing.T) {
+	s := New(Config{Budget: 1 << 20})
+	for _, accept := range []string{"a", "b", "c"} {
+		putAccept(t, s, accept)
+	}
+	put(t, s, "plain", askFor(), admitted(), "")
+	find(s, "k", askFor("Accept", "b"))
+	putAccept(t, s, "d")
+	s.Replace(find(s, "plain", askFor()), admitted())
+	begin(s, "k", askFor(), admitted()).Abort(errBroken)
+	order := ""
+	for _, o := range s.held() { // oldest first
+		switch {
+		case o.variants != nil:
+			order += "marker "
+		case o.key == "plain":
+			order += "plain "
+		default:
+			order += bodyOf(o) + " "
+		}
+	}
+	if want := "a c b marker d plain "; order != want {
+		t.Errorf("order = %q, want %q", order, want)
+	}
+}
