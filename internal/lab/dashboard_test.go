@@ -128,6 +128,9 @@ func figure(name string) string {
 }
 
 func TestTheDashboardShowsWhatTheAPISays(t *testing.T) {
+	if testing.Short() {
+		t.Skip("drives a browser for half a minute")
+	}
 	l := startLabWith(t, "three-continents", lab.Options{})
 	b := openBrowser(t, l)
 	stop := make(chan struct{})
