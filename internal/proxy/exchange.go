@@ -18,11 +18,12 @@ import (
 
 // Limits of one exchange with an upstream server.
 const (
-	headTimeout = 60 * time.Second // from the end of the request to the head of the response: an app may think for long
-	stallLimit  = 30 * time.Second // for one write to make progress
-	recent      = 5 * time.Second  // idle connections younger than this may carry a request that cannot be repeated
-	maxInterim  = 16               // 1xx responses before the final one
-	prefetched  = 8 << 10          // what the front has of a request body when it hands the request over
+	headTimeout = 60 * time.Second       // from the end of the request to the head of the response: an app may think for long
+	stallLimit  = 30 * time.Second       // for one write to make progress
+	recent      = 5 * time.Second        // idle connections younger than this may carry a request that cannot be repeated
+	lastPiece   = 100 * time.Millisecond // for the end of a request's body, once its answer is complete
+	maxInterim  = 16                     // 1xx responses before the final one
+	prefetched  = 8 << 10                // what the front has of a request body when it hands the request over
 )
 
 // outgoing is a request on its way upstream. Its head is built once and serves every try.
@@ -105,6 +106,7 @@ func (u *Upstream) roundTrip(c *upConn, out *outgoing) (*response, error) {
 		}
 		return nil, err
 	}
+	up.headCame()
 	return resp, nil
 }
 
@@ -226,81 +228,6 @@ type clientError struct{ error }
 
 func (e clientError) Unwrap() error { return e.error }
 
-// upload is a request's body that is being sent. A nil upload has been sent.
-type upload struct {
-	done  chan struct{}
-	abort func() // ends a read from the client
-	conn  *upConn
-	err   error // valid after done
-}
-
-func startUpload(c *upConn, bw *bufio.Writer, b requestBody) *upload {
-	u := &upload{done: make(chan struct{}), abort: b.abort, conn: c}
-	go func() {
-		u.err = copyBody(bw, b)
-		putWriter(bw)
-		if !isClients(u.err) {
-			_ = c.SetReadDeadline(time.Now().Add(headTimeout)) // fails on a closed connection, as reading from it does
-			close(u.done)
-			return
-		}
-		close(u.done)      // first, so that whoever meets the closed connection finds the reason
-		_ = c.Conn.Close() // what was sent must not look complete, nor has it an answer to wait for
-	}()
-	return u
-}
-
-// copyBody sends a body in its framing, each piece as it comes.
-func copyBody(bw *bufio.Writer, b requestBody) error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	for left := b.length; ; {
-		n, err := b.Read(*buf)
-		if n > 0 {
-			if b.length < 0 {
-				_, _ = fmt.Fprintf(bw, "%x\r\n", n) // an error stays in bw until Flush
-			}
-			_, _ = bw.Write((*buf)[:n])
-			if b.length < 0 {
-				_, _ = bw.Write(crlf)
-			}
-			if left -= int64(n); bw.Flush() != nil {
-				return errUpload
-			}
-		}
-		switch {
-		case err == io.EOF && b.length >= 0 && left != 0:
-			return clientError{io.ErrUnexpectedEOF}
-		case err == io.EOF && b.length < 0:
-			_, _ = bw.WriteString("0\r\n\r\n")
-			return bw.Flush()
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return clientError{err}
-		}
-	}
-}
-
-// errUpload says that the server does not read on; its answer may be there all the same.
-var errUpload = errors.New("the server stopped reading the request")
-
 const bufferSize = maxResponseHead // large enough for reads past the connection's own buffer
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
-
-// stop ends the upload, if it has not ended by itself, and waits until nothing of it is under way.
-func (u *upload) stop() {
-	if u == nil {
-		return
-	}
-	select {
-	case <-u.done:
-		return
-	default:
-	}
-	_ = u.conn.Conn.Close() // what was sent must not look complete
-	u.abort()
-	<-u.done
-	u.err = errUpload // an error of the client's would be of this side's making
-}
