@@ -82,10 +82,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.done {
 		return 0, io.EOF
 	}
-	if b.conn.br.Buffered() == 0 {
-		if err := b.conn.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
-			return 0, err
-		}
+	// Also with something in the buffer, which may be no more than half a chunk's size.
+	if err := b.conn.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
+		return 0, err
 	}
 	n, err := b.src.Read(p)
 	b.n += int64(n)

@@ -53,6 +53,7 @@ type tier struct {
 type setup struct {
 	ram   topology.Bytes // 64 MiB by default
 	drain time.Duration
+	wrap  func(net.Conn) net.Conn // of connections upstream; nil leaves them bare
 }
 
 // start starts a tier whose parents answer as the scripts say, each on a server of its own.
@@ -91,6 +92,7 @@ func prepare(t testing.TB, set setup, scripts ...script) *tier {
 		node, _ := plan.Node(name)
 		o := newOrigin(t, scripts[i])
 		f.parents.origins = append(f.parents.origins, o)
+		o.wrap = set.wrap
 		f.parents.upstreams = append(f.parents.upstreams, NewUpstream(node, o.dial, f.stats))
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -232,6 +234,7 @@ func (c *call) write(raw ...string) bool {
 type origin struct {
 	addr   string
 	script script
+	wrap   func(net.Conn) net.Conn
 
 	mu     sync.Mutex // guards the fields below
 	calls  []*call
@@ -278,7 +281,11 @@ func (o *origin) dial(ctx context.Context, _ topology.Node) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", o.addr)
+	c, err := d.DialContext(ctx, "tcp", o.addr)
+	if err == nil && o.wrap != nil {
+		c = o.wrap(c)
+	}
+	return c, err
 }
 
 // setDown makes the origin refuse connections, or accept them again.
