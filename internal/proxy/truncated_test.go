@@ -36,6 +36,7 @@ func TestTruncatedBody(t *testing.T) {
 		for _, end := range []string{"close", "reset"} {
 			for _, tt := range broken {
 				t.Run(fmt.Sprint(control, "/", end, "/", tt.name), func(t *testing.T) {
+					t.Parallel()
 					testTruncated(t, control, end == "reset", tt.framing, tt.body)
 				})
 			}
