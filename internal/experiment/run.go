@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -192,18 +193,32 @@ func sleep(ctx context.Context, until time.Time) bool {
 func attack(ctx context.Context, u *users, w topology.Workload) <-chan *vegeta.Result {
 	client := &http.Client{Transport: u, Timeout: grace, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	attacker := vegeta.NewAttacker(vegeta.Client(client), vegeta.MaxBody(0))
-	pace := vegeta.ConstantPacer{Freq: int(w.Rate * 1000), Per: 1000 * time.Second}
+	p := pace{vegeta.ConstantPacer{Freq: int(w.Rate * 1000), Per: 1000 * time.Second}, uint64(math.Round(w.Rate * w.For.Seconds()))}
 	stop := context.AfterFunc(ctx, func() { attacker.Stop() })
 	target := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: "http://" + w.Site + "/"})
 	results := make(chan *vegeta.Result)
 	go func() {
 		defer stop()
 		defer close(results)
-		for res := range attacker.Attack(target, pace, w.For, "") {
+		for res := range attacker.Attack(target, p, 0, "") {
 			results <- res
 		}
 	}()
 	return results
+}
+
+// pace is a constant rate that ends with a number of requests: a machine that falls behind makes them later, not fewer.
+type pace struct {
+	vegeta.ConstantPacer
+	total uint64
+}
+
+// Pace implements vegeta.Pacer.
+func (p pace) Pace(elapsed time.Duration, made uint64) (wait time.Duration, stop bool) {
+	if made >= p.total {
+		return 0, true
+	}
+	return p.ConstantPacer.Pace(elapsed, made)
 }
 
 // sample puts together what vegeta measured and what the response said.
