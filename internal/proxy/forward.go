@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -53,6 +54,8 @@ func plainly(err error) string {
 		return "no answer in time"
 	case errors.As(err, &dial):
 		return "cannot connect: " + rootOf(dial.error).Error()
+	case errors.Is(err, io.EOF):
+		return "hung up without an answer"
 	}
 	return rootOf(err).Error()
 }

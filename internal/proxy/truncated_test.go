@@ -138,8 +138,8 @@ func TestTruncatedForHTTP10(t *testing.T) {
 // Heads that do not arrive whole, or could be read in two ways, are no answer.
 func TestBrokenHead(t *testing.T) {
 	tests := []struct{ name, raw, why string }{
-		{"nothing", "", "EOF"},
-		{"cut", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", "EOF"},
+		{"nothing", "", "hung up"},
+		{"cut", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", "hung up"},
 		{"no HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n", "malformed status line"},
 		{"bare LF", "HTTP/1.1 200 OK\nContent-Length: 5\n\nwhole\r\n\r\n", "malformed status line"},
 		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nwhole", "malformed Content-Length"},
