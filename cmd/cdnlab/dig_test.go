@@ -30,14 +30,7 @@ func resolver(t *testing.T, big bool) string {
 		}
 		_ = w.WriteMsg(m)
 	})
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	tcp, udp := listenBoth(t)
 	for _, s := range []*dns.Server{{PacketConn: udp, Handler: handler}, {Listener: tcp, Handler: handler}} {
 		started := make(chan struct{})
 		s.NotifyStartedFunc = func() { close(started) }
@@ -46,6 +39,23 @@ func resolver(t *testing.T, big bool) string {
 		t.Cleanup(func() { _ = s.Shutdown() })
 	}
 	return udp.LocalAddr().String()
+}
+
+// listenBoth finds a port that is free for both.
+func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
+	t.Helper()
+	for range 20 {
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if udp, err := net.ListenPacket("udp", tcp.Addr().String()); err == nil {
+			return tcp, udp
+		}
+		tcp.Close()
+	}
+	t.Fatal("no port is free on UDP and TCP")
+	return nil, nil
 }
 
 func TestDig(t *testing.T) {

@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"HTTP", "DNS", "ADMIN", "GATEWAY", "APP"} {
 				env.Setenv(name, strconv.Itoa(freePort(t)))
 			}
+			env.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // a second at the end of each command otherwise
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually, "exits": exits, "ready": ready},
