@@ -161,7 +161,7 @@ func (s *Server) sendUntilClose(r *request, b *bodyStream) {
 	head := append([]byte("HTTP/1.1 "), strconv.Itoa(r.rc.Response.StatusCode())...)
 	head = append(append(append(append(head, ' '), http.StatusText(r.rc.Response.StatusCode())...), crlf...), r.buf...)
 	head = append(append(append(head, ": "...), s.viaValue...), "\r\nConnection: close\r\n\r\n"...)
-	s.hijack(r.rc, func(c net.Conn) {
+	s.untilEnd.take(r.rc, func(c net.Conn) {
 		defer b.Close() // counts the request; what was left of the body is no fault of this side
 		if _, err := c.Write(head); err != nil {
 			return

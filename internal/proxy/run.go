@@ -25,7 +25,10 @@ const (
 func (s *Server) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	conns := &connections{open: map[net.Conn]bool{}, hijacks: &s.hijacks}
+	conns := &connections{open: map[net.Conn]bool{}, gone: func(c net.Conn) {
+		s.tunnels.gone(c)
+		s.untilEnd.gone(c)
+	}}
 	server := s.front(work, conns)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(s.cfg.Listener) }()
@@ -37,19 +40,21 @@ func (s *Server) Run(ctx context.Context) error {
 		_ = s.cfg.Listener.Close() // ends Serve, even one that has not begun, which Shutdown would not know of
 		<-failed
 	}
-	s.hijacks.end() // a tunnel has no end to wait for
+	s.tunnels.end() // a tunnel has no end to wait for
 	late := time.AfterFunc(s.cfg.Drain, func() {
 		cut()
 		s.cfg.Parents.Close()
 		conns.closeAll()
+		s.untilEnd.end()
 	})
 	defer late.Stop()
-	if down := server.Shutdown(); !errors.Is(down, net.ErrClosed) { // returns once every connection has ended
+	if down := server.Shutdown(); !errors.Is(down, net.ErrClosed) { // returns once every connection has ended, or was taken over
 		err = errors.Join(err, down)
 	}
+	s.untilEnd.active.Wait()
 	cut()
 	s.cfg.Parents.Close() // ends what goes on for the cache alone
-	s.hijacks.active.Wait()
+	s.tunnels.active.Wait()
 	s.tasks.Wait()
 	return err
 }
@@ -92,10 +97,10 @@ func (s *Server) malformed(rc *fasthttp.RequestCtx, err error) {
 
 // connections are those that the front has open.
 type connections struct {
-	hijacks *hijacks
-	mu      sync.Mutex // guards the fields below
-	open    map[net.Conn]bool
-	closed  bool
+	gone   func(net.Conn) // told of those that are closed
+	mu     sync.Mutex     // guards the fields below
+	open   map[net.Conn]bool
+	closed bool
 }
 
 func (c *connections) changed(conn net.Conn, state fasthttp.ConnState) {
@@ -103,7 +108,7 @@ func (c *connections) changed(conn net.Conn, state fasthttp.ConnState) {
 	case fasthttp.StateNew:
 		c.add(conn)
 	case fasthttp.StateClosed:
-		c.hijacks.gone(conn)
+		c.gone(conn)
 		c.remove(conn)
 	case fasthttp.StateHijacked:
 		c.remove(conn)

@@ -70,7 +70,8 @@ type Server struct {
 	hosts     string // the sites' hosts, for sentences
 	flights   flights
 	apart     apart
-	hijacks   hijacks
+	tunnels   hijacks
+	untilEnd  hijacks        // responses that end with the connection
 	refreshes chan struct{}  // one for each refresh under way
 	tasks     sync.WaitGroup // goroutines that outlive the handler which started them
 }
@@ -95,7 +96,8 @@ func New(cfg Config) *Server {
 	}
 	s.flights.init()
 	s.apart.init()
-	s.hijacks.init()
+	s.tunnels.init()
+	s.untilEnd.init()
 	for i := range cfg.Topology.Sites {
 		t := &cfg.Topology.Sites[i]
 		s.sites[t.Host] = &site{t, []byte(t.Host), httpcache.Policy{TTL: t.Cache.TTL, StaleIfError: t.Cache.StaleIfError}}

@@ -34,7 +34,7 @@ func (s *Server) openTunnel(ctx context.Context, r *request) {
 	s.send(r, resp.status, b)
 	head := append([]byte("HTTP/1.1 101 Switching Protocols\r\n"), r.buf...)
 	head = append(append(append(head, ": "...), s.viaValue...), "\r\n\r\n"...)
-	s.hijack(r.rc, func(c net.Conn) {
+	s.tunnels.take(r.rc, func(c net.Conn) {
 		n := int64(0)
 		if _, err := c.Write(head); err == nil {
 			n = join(c, resp)
@@ -86,9 +86,9 @@ type hijacks struct {
 
 func (h *hijacks) init() { h.conns = map[net.Conn]func(){} }
 
-// hijack takes a connection over once the handler has returned; abandon is called instead if that does not come about.
-func (s *Server) hijack(rc *fasthttp.RequestCtx, run func(net.Conn), abandon func()) {
-	h, key := &s.hijacks, rc.Conn()
+// take takes a connection over once the handler has returned; abandon is called instead if that does not come about.
+func (h *hijacks) take(rc *fasthttp.RequestCtx, run func(net.Conn), abandon func()) {
+	key := rc.Conn()
 	h.active.Add(1)
 	h.mu.Lock()
 	h.conns[key] = abandon
