@@ -35,6 +35,9 @@ func (s *Server) Run(ctx context.Context) error {
 	var err error
 	select {
 	case err = <-failed:
+		if err == nil { // fasthttp's way to tell
+			err = net.ErrClosed
+		}
 		err = fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 		_ = s.cfg.Listener.Close() // ends Serve, even one that has not begun, which Shutdown would not know of
