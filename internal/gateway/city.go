@@ -18,11 +18,7 @@ import (
 	"cdnlab/topology"
 )
 
-const (
-	exchangeTimeout = 400 * time.Millisecond // for an answer of one DNS server before the next is asked
-	dialTimeout     = 3 * time.Second
-	udpSize         = 1232 // DNS flag day 2020
-)
+const dialTimeout = 3 * time.Second
 
 // city is a client place as the gateway plays it.
 type city struct {
@@ -65,8 +61,7 @@ func (c *city) exchange(ctx context.Context, q *dns.Msg, network string) (*dns.M
 	var failures []error
 	for i := range c.servers {
 		at := (first + i) % len(c.servers)
-		client := dns.Client{Net: network, Timeout: exchangeTimeout, UDPSize: udpSize}
-		resp, _, err := client.ExchangeContext(ctx, q, c.servers[at].String())
+		resp, err := ask(ctx, network, c.servers[at], q)
 		switch {
 		case err != nil:
 			failures = append(failures, err)
