@@ -115,7 +115,7 @@ func (r *request) readFields(raw []byte, s *seen, secret, loopToken string) *ref
 			break
 		}
 		i := bytes.IndexByte(line, ':')
-		if i < 1 || line[0] == '\t' || bytes.IndexByte(line[:i], ' ') >= 0 {
+		if i < 1 || !validName(line[:i]) {
 			return refuse(http.StatusBadRequest, "malformed header line %.80q", line)
 		}
 		name, value := line[:i], bytes.Trim(line[i+1:], " \t")
