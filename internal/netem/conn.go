@@ -124,13 +124,13 @@ func (c *conn) Read(b []byte) (int, error) {
 		} else if err != io.EOF {
 			return 0, err
 		}
-		if werr := c.cross(&c.read, c.due); werr == nil || n == 0 {
+		if werr := c.cross(&c.read, c.due, c.in); werr == nil || n == 0 {
 			return n, cmp.Or(werr, err)
 		}
 		c.pending = append([]byte(nil), b[:n]...) // for the read after the deadline
 		return 0, os.ErrDeadlineExceeded
 	}
-	if err := c.cross(&c.read, c.due); err != nil {
+	if err := c.cross(&c.read, c.due, c.in); err != nil {
 		return 0, err
 	}
 	n := copy(b, c.pending)
@@ -159,7 +159,7 @@ func (c *conn) Write(b []byte) (written int, err error) {
 	c.turn.Unlock()
 	for written < len(b) {
 		part := b[written:min(len(b), written+min(c.path.chunk(), len(b)))]
-		if err := c.cross(&c.write, c.path.carry(time.Now(), len(part), c.out)); err != nil {
+		if err := c.cross(&c.write, c.path.carry(time.Now(), len(part), c.out), c.out); err != nil {
 			return written, err
 		}
 		n, err := c.Conn.Write(part)
@@ -172,9 +172,12 @@ func (c *conn) Write(b []byte) (written int, err error) {
 }
 
 // cross sleeps until a time, and for as long as a link is down.
-func (c *conn) cross(w *waiter, until time.Time) error {
-	if err := w.wait(until, nil, c.closed); err != nil {
-		return err
+func (c *conn) cross(w *waiter, until time.Time, d direction) error {
+	if time.Until(until) > 0 {
+		if err := w.wait(until, nil, c.closed); err != nil {
+			return err
+		}
+		c.path.late(time.Since(until), d)
 	}
 	for lifted := c.path.down(); lifted != nil; lifted = c.path.down() {
 		if err := w.wait(endless, lifted, c.closed); err != nil {

@@ -179,3 +179,26 @@ func TestResetBreaksConnectionsOff(t *testing.T) {
 		t.Errorf("%d connections are on the link after they were closed", n)
 	}
 }
+
+func TestALaneMakesGoodWhatABusyMachineLost(t *testing.T) {
+	link := NewLink(Params{Bandwidth: 8_000_000}, 1) // 1 MB/s
+	now := time.Unix(100, 0)
+	due := link.carry(now, 100_000, outward)
+	woke := due.Add(60 * time.Millisecond)
+	link.late(60*time.Millisecond, outward)
+	if got := link.carry(woke, 100_000, outward).Sub(due); got != 100*time.Millisecond {
+		t.Errorf("100 kB after a late wake-up are across %v after those before, want 100 ms: the rate holds", got)
+	}
+	if got := link.carry(woke, 100_000, inward).Sub(woke); got != 100*time.Millisecond-slack {
+		t.Errorf("the other direction took %v, want 100 ms less the slack: it was not late", got)
+	}
+	for range 100 { // turns on a link that is not full
+		woke = woke.Add(50 * time.Millisecond)
+		link.carry(woke, 1, outward)
+		link.late(10*time.Millisecond, outward)
+	}
+	woke = woke.Add(50 * time.Millisecond)
+	if got := link.carry(woke, 100_000, outward).Sub(woke); got != 100*time.Millisecond-slack {
+		t.Errorf("after late turns 100 kB took %v, want 100 ms less the slack: nothing had waited", got)
+	}
+}

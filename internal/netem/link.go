@@ -115,6 +115,13 @@ func (l *Link) carry(now time.Time, n int, d direction) time.Time {
 	return at.Add(penalty(l.rng, n, p))
 }
 
+// late notes that bytes crossed later than they were to, because the machine was busy: the lane makes it good.
+func (l *Link) late(by time.Duration, d direction) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lanes[d].owed = min(l.lanes[d].owed+by, maxOwed)
+}
+
 // drops says whether a datagram is lost.
 func (l *Link) drops() bool {
 	l.mu.Lock()
@@ -123,21 +130,28 @@ func (l *Link) drops() bool {
 	return l.fault.Down || loss > 0 && l.rng.Float64() < loss
 }
 
-// lane is one direction of a link: a queue that empties at the link's bandwidth. next is when its last byte has left.
-type lane struct{ next time.Time }
+// lane is one direction of a link: a queue that empties at the link's bandwidth.
+type lane struct {
+	next time.Time     // when its last byte has left
+	owed time.Duration // by a machine that woke later than it was asked to, while bytes waited
+}
 
-// slack is for how long an idle lane saves up bandwidth. It makes good what sleeping longer than asked for loses.
+// slack is for how long an idle lane saves up bandwidth.
 const slack = 25 * time.Millisecond
+
+// maxOwed bounds what a stalled machine may make good at once.
+const maxOwed = time.Second
 
 // carry queues n bytes and says when the last of them has left.
 func (l *lane) carry(now time.Time, n int, bandwidth int64) time.Time {
 	if bandwidth <= 0 {
 		return now
 	}
-	if earliest := now.Add(-slack); l.next.Before(earliest) {
-		l.next = earliest
+	if now.Sub(l.next) > slack+l.owed { // nothing has waited
+		l.next = now.Add(-slack)
 	}
 	l.next = l.next.Add(time.Duration(float64(n) * 8 / float64(bandwidth) * float64(time.Second)))
+	l.owed = max(now.Sub(l.next), 0)
 	return l.next
 }
 

@@ -27,6 +27,13 @@ func (p Path) carry(now time.Time, n int, d direction) time.Time {
 	return at
 }
 
+// late notes that bytes crossed later than they were to.
+func (p Path) late(by time.Duration, d direction) {
+	for _, l := range p {
+		l.late(by, d)
+	}
+}
+
 // chunk is how many bytes are let across at once.
 func (p Path) chunk() int {
 	n := math.MaxInt
