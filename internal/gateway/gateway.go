@@ -75,7 +75,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, p := range s.cfg.Places {
 		c := s.find(p.Place)
 		s.serveProxy(ctx, g, p.Proxy, c)
-		r := &resolver{city: c, log: s.cfg.Log}
+		r := s.resolver(c)
 		for _, server := range r.servers(p.Resolver, p.ResolverTCP) {
 			serveDNS(ctx, g, server)
 		}
