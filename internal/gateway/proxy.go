@@ -79,6 +79,8 @@ func (p *proxy) refuse(r *http.Request) (why string, status int) {
 		return "CONNECT is not supported: the lab serves plain http", http.StatusNotImplemented
 	case r.URL.Scheme != "http":
 		return "the lab serves http, not " + r.URL.Scheme, http.StatusNotImplemented
+	case r.URL.Host == "":
+		return "the URL names no host", http.StatusBadRequest
 	case r.URL.User != nil:
 		return "a URL with a user name is not accepted: the city goes into the proxy's credentials", http.StatusBadRequest
 	}
@@ -100,30 +102,38 @@ func (p *proxy) city(w http.ResponseWriter, r *http.Request) (*city, bool) {
 	if p.fixed != nil {
 		return p.fixed, true
 	}
-	name := p.gateway.cfg.Topology.Fallback
-	if credentials := r.Header.Get("Proxy-Authorization"); credentials != "" {
-		name = userName(credentials)
+	credentials := r.Header.Get("Proxy-Authorization")
+	if credentials == "" {
+		return p.gateway.find(p.gateway.cfg.Topology.Fallback), true
 	}
-	if c := p.gateway.find(name); c != nil {
-		return c, true
+	why := "the proxy takes Basic credentials"
+	if name, ok := userName(credentials); ok {
+		if c := p.gateway.find(name); c != nil {
+			return c, true
+		}
+		why = fmt.Sprintf("no client place %q", name)
+		if near := p.gateway.find(topology.SuggestCity(name)); near != nil {
+			why += fmt.Sprintf(" (did you mean %q?)", near.place.Name)
+		}
 	}
 	names := make([]string, len(p.gateway.cities))
 	for i, c := range p.gateway.cities {
 		names[i] = c.place.Name
 	}
 	w.Header().Set("Proxy-Authenticate", `Basic realm="cdnlab: the user name is a city"`)
-	http.Error(w, fmt.Sprintf("no client place %q; the user name of the proxy is one of %s", name, strings.Join(names, ", ")), http.StatusProxyAuthRequired)
+	http.Error(w, why+"; the user name of the proxy is one of "+strings.Join(names, ", "), http.StatusProxyAuthRequired)
 	return nil, false
 }
 
-func userName(credentials string) string {
+// userName is the user name of Basic credentials (RFC 7617 §2).
+func userName(credentials string) (name string, ok bool) {
 	scheme, encoded, _ := strings.Cut(credentials, " ")
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil || !strings.EqualFold(scheme, "Basic") {
-		return credentials
+		return "", false
 	}
-	name, _, _ := strings.Cut(string(raw), ":")
-	return name
+	name, _, _ = strings.Cut(string(raw), ":")
+	return name, true
 }
 
 // find finds a city by its place's name, or by another name of the place's city.
