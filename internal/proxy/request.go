@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +42,7 @@ type request struct {
 	looped  bool   // has passed this node before
 	retried bool   // was sent anew for the sake of its range
 	out     outcome
+	record  Record // room for what Config.Record is given
 	buf     []byte // scratch for the response's header lines
 	client  Client // who sent it, once placed is set
 	placed  bool
@@ -145,11 +145,11 @@ func (r *request) notice(name, value []byte, s *seen, secret, loopToken string) 
 		}
 	case len("CDN-Loop"):
 		if equalFold(name, "CDN-Loop") {
-			r.looped = r.looped || loops(string(value), loopToken)
+			r.looped = r.looped || loops(value, loopToken)
 		}
 	case len("Connection"):
 		if equalFold(name, "Connection") {
-			r.readConnection(string(value), s)
+			r.readConnection(value, s)
 		}
 	case len(secretHeader):
 		if equalFold(name, secretHeader) && secret != "" {
@@ -169,16 +169,21 @@ func (r *request) notice(name, value []byte, s *seen, secret, loopToken string) 
 	return nil
 }
 
+var (
+	comma     = []byte(",")
+	semicolon = []byte(";")
+)
+
 func equalFold(b []byte, s string) bool { return bytes.EqualFold(b, []byte(s)) }
 
 // readConnection sorts the options of Connection: to hop-by-hop fields proper it may point, and when it points to others they
 // are not forwarded and the request has nothing to do with the cache.
-func (r *request) readConnection(value string, s *seen) {
-	for option := range strings.SplitSeq(value, ",") {
-		switch option = strings.Trim(option, " \t"); {
-		case strings.EqualFold(option, "upgrade"):
+func (r *request) readConnection(value []byte, s *seen) {
+	for option := range bytes.SplitSeq(value, comma) {
+		switch option = bytes.Trim(option, " \t"); {
+		case equalFold(option, "upgrade"):
 			s.connectionUpgrade = true
-		case option == "", strings.EqualFold(option, "close"), httpcache.HopByHop(option):
+		case len(option) == 0, equalFold(option, "close"), httpcache.HopByHop(string(option)):
 		default:
 			r.marked = true
 		}
@@ -186,10 +191,10 @@ func (r *request) readConnection(value string, s *seen) {
 }
 
 // loops reports whether a CDN-Loop value names this node (RFC 8586 §2).
-func loops(value, token string) bool {
-	for member := range strings.SplitSeq(value, ",") {
-		id, _, _ := strings.Cut(member, ";")
-		if strings.EqualFold(strings.Trim(id, " \t"), token) {
+func loops(value []byte, token string) bool {
+	for member := range bytes.SplitSeq(value, comma) {
+		id, _, _ := bytes.Cut(member, semicolon)
+		if equalFold(bytes.Trim(id, " \t"), token) {
 			return true
 		}
 	}

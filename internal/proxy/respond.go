@@ -238,7 +238,7 @@ func (p *paced) Write(b []byte) (total int, err error) {
 	return total, err
 }
 
-// Record is a finished request. Its byte slices are valid during the call that gets it.
+// Record is a finished request. It and its byte slices are valid during the call that gets it.
 type Record struct {
 	Time         time.Time
 	Client       Client
@@ -276,11 +276,12 @@ func (s *Server) finish(r *request, n int64) {
 		s.observe(r, n)
 	}
 	if s.cfg.Record != nil {
-		s.cfg.Record(&Record{
+		r.record = Record{
 			Time: r.start, Client: s.client(r), Method: r.rc.Method(), Host: r.host, Target: r.target, Status: code, Bytes: n,
 			TTFB: r.out.ttfb, Total: s.cfg.Now().Sub(r.start), Cache: cacheWords[r.out.result], RequestID: r.id[:],
-		})
+		}
+		s.cfg.Record(&r.record)
 	}
-	r.rc, r.body, r.out = nil, requestBody{}, outcome{}
+	r.rc, r.body, r.out, r.record = nil, requestBody{}, outcome{}, Record{}
 	requests.Put(r)
 }
