@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+)
+
+// hitRequest is a request as browsers make it.
+const hitRequest = "GET /a?b=c HTTP/1.1\r\nHost: www.cdn.test:8080\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0)\r\nAccept: text/html,*/*;q=0.8\r\n" +
+	"Accept-Language: en\r\nAccept-Encoding: gzip, br\r\nConnection: keep-alive\r\nCookie: session=0123456789abcdef\r\n\r\n"
+
+// requestContext returns a request as fasthttp hands it over.
+func requestContext(t testing.TB, raw string) *fasthttp.RequestCtx {
+	t.Helper()
+	var req fasthttp.Request
+	if err := req.Header.Read(bufio.NewReader(&stringReader{raw})); err != nil {
+		t.Fatal(err)
+	}
+	rc := &fasthttp.RequestCtx{}
+	rc.Init(&req, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711}, nil)
+	return rc
+}
+
+type stringReader struct{ left string }
+
+func (r *stringReader) Read(p []byte) (int, error) {
+	if r.left == "" {
+		return 0, io.EOF
+	}
+	n := copy(p, r.left)
+	r.left = r.left[n:]
+	return n, nil
+}
+
+// hits are the ways to be answered out of the cache that cost no allocation.
+var hits = []struct {
+	name, raw string
+	status    int
+}{
+	{"browser", hitRequest, 200},
+	{"plain", "GET /a?b=c HTTP/1.1\r\nHost: www.cdn.test\r\n\r\n", 200},
+	{"another tier", "GET /a?b=c HTTP/1.1\r\nHost: www.cdn.test\r\nCDN-Loop: tokyo-1.cdnlab\r\nVia: 1.1 tokyo-1 (cdnlab)\r\nX-Forwarded-For: 198.18.2.9\r\n" +
+		"X-Request-Id: 0123456789abcdef0123456789abcdef\r\nCdnlab-Secret: " + secret + "\r\n\r\n", 200},
+	{"HEAD", "HEAD /a?b=c HTTP/1.1\r\nHost: www.cdn.test\r\n\r\n", 200},
+	{"not modified", "GET /a?b=c HTTP/1.1\r\nHost: www.cdn.test\r\nIf-None-Match: \"v1\"\r\n\r\n", 304},
+}
+
+// stored returns a tier that has /a?b=c in its cache.
+func stored(t testing.TB) *tier {
+	f := start(t, setup{}, func(c *call) bool {
+		return c.write(reply("200 OK", dated+"Cache-Control: max-age=60\r\nETag: \"v1\"\r\nContent-Type: text/plain\r\n", pattern(1024)))
+	})
+	if a := f.get("/a?b=c"); a.status != 200 {
+		t.Fatalf("GET = %d, want 200", a.status)
+	}
+	f.finished()
+	return f
+}
+
+// BenchmarkHit is the handler's part of a hit.
+func BenchmarkHit(b *testing.B) {
+	f := stored(b)
+	for _, tt := range hits {
+		b.Run(tt.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				rc := requestContext(b, tt.raw)
+				for pb.Next() {
+					rc.Response.Reset()
+					f.proxy.serve(context.Background(), rc)
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkHitOnTheWire is a whole hit over TCP; the client reads and writes bytes alone.
+func BenchmarkHitOnTheWire(b *testing.B) {
+	f := stored(b)
+	c := f.connect()
+	c.send(hitRequest)
+	head, err := lineReader{c.br}.head()
+	if err != nil {
+		b.Fatal(err)
+	}
+	answer := make([]byte, len(head)+1024) // the clock stands still: each is as long
+	if _, err := io.ReadFull(c.br, answer[len(head):]); err != nil {
+		b.Fatal(err)
+	}
+	raw := []byte(hitRequest)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(answer)))
+	for b.Loop() {
+		if _, err := c.conn.Write(raw); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(c.br, answer); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkMiss is a whole miss over TCP: the fetch, its storing, the answer.
+func BenchmarkMiss(b *testing.B) {
+	f := start(b, setup{}, fresh)
+	c := f.connect()
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		if a := c.do(http.MethodGet, fmt.Sprint("/", n)); a.status != 200 {
+			b.Fatalf("GET = %d, want 200", a.status)
+		}
+	}
+}
