@@ -18,6 +18,7 @@ type builder struct {
 func (b *builder) build(dir string) {
 	f, t := b.f, b.t
 	t.Name, t.Zone, t.Seed, t.Dir = f.Name.v, f.Zone.v, f.Seed.v, dir
+	t.Admin, t.Gateway = f.Addresses.Admin.v, f.Addresses.Gateway.v
 	if len(t.Zone) > maxZone {
 		b.fault(f.Zone.mark, "a zone has at most %d characters, as names of servers go below it", maxZone)
 	}

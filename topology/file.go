@@ -22,12 +22,19 @@ type file struct {
 	Limits         table[label, limitEntry] `key:"limits" doc:"Rate limits that every edge applies before any other work, by name."`
 	TrustedProxies list[trustedProxy]       `key:"trusted_proxies" doc:"Networks of proxies before the edges: the client is the right-most address of X-Forwarded-For that is not one of theirs."`
 
+	Addresses labAddresses `key:"addresses" doc:"Addresses of what a network has one of, instead of 127.0.0.1: for nodes that run in containers or on machines of their own."`
+
 	Scrubbers later `key:"scrubbers" later:"scrubbing comes with a later version"`
 	Rules     later `key:"rules" later:"rules come with a later version"`
 	Push      later `key:"push" later:"pushing comes with a later version"`
 	Prices    later `key:"prices" later:"billing comes with a later version"`
 	Alerts    later `key:"alerts" later:"alerts come with a later version"`
 	Routing   later `key:"routing" later:"routing policies come with a later version"`
+}
+
+type labAddresses struct {
+	Admin   address `key:"admin" doc:"Where the admin API and the dashboard are. The API answers under this address too."`
+	Gateway address `key:"gateway" doc:"Where the gateway and the resolvers of all client places are, each with a port of its own. Edges believe its X-Forwarded-For."`
 }
 
 // later is the type of a reserved key.

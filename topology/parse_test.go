@@ -241,7 +241,7 @@ func TestFaultsComeInOrderAndOptionsLast(t *testing.T) {
 	_, err := Parse("net.yaml", []byte("edges: { paris: { ram: 1 } }\nnonsense: 1\n"), "", []string{"edges.tokyo.ram=2", "edges.paris.servers=x"})
 	want := `net.yaml:1:1: origins: there is no origin; write origins: { main: { at: Ashburn } }
 net.yaml:1:24: edges.paris.ram: "1" has no unit; write 1B, 1KiB, 1MiB, 1GiB, 1TiB, 1KB, 1MB, 1GB or 1TB
-net.yaml:2:1: nonsense: unknown key; the keys here are version, name, zone, seed, fallback, defaults, dns, origins, hubs, edges, clients, links, sites, records, limits, trusted_proxies
+net.yaml:2:1: nonsense: unknown key; the keys here are version, name, zone, seed, fallback, defaults, dns, origins, hubs, edges, clients, links, sites, records, limits, trusted_proxies, addresses
 --set edges.paris.servers=x: edges.paris.servers: "x" is not a whole number
 --set edges.tokyo.ram=2: edges.tokyo.ram: "2" has no unit; write 2B, 2KiB, 2MiB, 2GiB, 2TiB, 2KB, 2MB, 2GB or 2TB`
 	if err == nil || err.Error() != want {

@@ -45,7 +45,8 @@ type Node struct {
 }
 
 // Place is where the clients of one place connect from and to. A place beyond the 155th has the zero value of all but its
-// Name: it is recognised by its networks alone.
+// Name: it is recognised by its networks alone. Where the file gives the gateway an address, all places have their resolvers
+// and gateways there, told apart by port, and neither Prefix nor Client: the gateway says for whom it speaks.
 type Place struct {
 	Name     string
 	Prefix   netip.Prefix   // 127.(100+K).0.0/16: sources of its clients
@@ -81,6 +82,11 @@ func (t *Topology) Plan(opt PlanOptions) (*Plan, error) {
 	p.add(Ref{Kind: KindDNS, Name: "dns"}, at, t.DNS.Servers, own, func(s int) [2]byte { return [2]byte{0, byte(s)} })
 	for k, c := range t.Clients {
 		p.addPlace(k+1, c.Name)
+	}
+	if t.Gateway.IsValid() {
+		if err := p.placesAt(t.Gateway); err != nil {
+			return nil, err
+		}
 	}
 	if opt.OnePort {
 		if err := p.onOneAddress(); err != nil {
@@ -130,6 +136,19 @@ func (p *Plan) addPlace(k int, name string) {
 		Name: name, Prefix: netip.PrefixFrom(addr(0), 16), Client: addr(7),
 		Resolver: netip.AddrPortFrom(addr(53), p.opt.DNSPort), Gateway: netip.AddrPortFrom(addr(53), p.opt.GatewayPort),
 	})
+}
+
+// placesAt moves the places' resolvers and gateways to one address: resolvers from DNSPort upward, gateways from the port
+// above GatewayPort, which is that of the gateway that takes the city as user name.
+func (p *Plan) placesAt(at netip.Addr) error {
+	for i := range p.Places {
+		resolver, gateway := int(p.opt.DNSPort)+i, int(p.opt.GatewayPort)+1+i
+		if max(resolver, gateway) > 65535 {
+			return errors.New("the ports above those of the options do not suffice for every place to have one; start lower")
+		}
+		p.Places[i] = Place{Name: p.Places[i].Name, Resolver: netip.AddrPortFrom(at, uint16(resolver)), Gateway: netip.AddrPortFrom(at, uint16(gateway))}
+	}
+	return nil
 }
 
 // room reports entries that the plan has no addresses for.

@@ -66,6 +66,9 @@ type Topology struct {
 	Limits         []Limit
 	TrustedProxies []netip.Prefix
 
+	Admin   netip.Addr // of the admin API; the zero Addr is 127.0.0.1
+	Gateway netip.Addr // of the gateway and of every place's resolver; the zero Addr gives each place addresses of its own
+
 	index atomic.Pointer[index] // made by find
 }
 
