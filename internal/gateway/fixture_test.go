@@ -233,13 +233,3 @@ func record(text string) dns.RR {
 	}
 	return rr
 }
-
-// wait waits for a condition.
-func wait(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not after %s", what, patience)
-		}
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -266,6 +267,11 @@ func FuzzAccepts(f *testing.F) {
 		}
 		if _, status := p.refuse(&http.Request{Method: "GET", URL: u}); status != 0 {
 			return
+		}
+		out := &httputil.ProxyRequest{In: &http.Request{RequestURI: target, URL: u}, Out: &http.Request{Header: http.Header{}, URL: new(*u)}}
+		rewrite(out)
+		if got := out.Out.URL.RequestURI(); !strings.HasPrefix(got, "/") || out.Out.URL.Host != u.Host {
+			t.Errorf("%q becomes %q at %q, want a path at %q", target, got, out.Out.URL.Host, u.Host)
 		}
 		authority := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(u.Host), ":80"), ":8080")
 		switch strings.TrimSuffix(strings.TrimSuffix(authority, ":"), ".") {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/net/http/httpguts"
+
 	"cdnlab/topology"
 )
 
@@ -39,13 +41,25 @@ func newProxy(g *Server, fixed *city) *proxy {
 // rewrite keeps the request as the client made it: the proxy stands in for the client's own network, and adds no word of its own.
 func rewrite(r *httputil.ProxyRequest) {
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-		if v, ok := r.In.Header[name]; ok {
+		if v, ok := r.In.Header[name]; ok && !httpguts.HeaderValuesContainsToken(r.In.Header["Connection"], name) {
 			r.Out.Header[name] = v
 		}
 	}
-	if _, ok := r.In.Header["User-Agent"]; !ok {
-		r.Out.Header["User-Agent"] = nil
+	r.Out.URL.Scheme = "http"
+	r.Out.URL.RawQuery = r.In.URL.RawQuery
+	if path := rawPath(r.In.RequestURI); !strings.HasPrefix(path, "//") { // as Opaque that would be read as a host
+		r.Out.URL.Opaque = path
 	}
+}
+
+// rawPath is the path of a target in absolute form as the client spelt it. Encoded anew it could be another cache key.
+func rawPath(target string) string {
+	_, rest, _ := strings.Cut(target, "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:]
+	}
+	return "/"
 }
 
 // ServeHTTP answers one request to the proxy.
@@ -66,7 +80,6 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, why, status)
 		return
 	}
-	r.Host = r.URL.Host              // RFC 9112 §3.2.2: the target in absolute form overrules Host
 	w.Header()["Content-Type"] = nil // no type is guessed for a response that has none
 	p.reverse[c].ServeHTTP(w, r)
 }
@@ -77,14 +90,14 @@ func (p *proxy) refuse(r *http.Request) (why string, status int) {
 	switch {
 	case r.Method == http.MethodConnect:
 		return "CONNECT is not supported: the lab serves plain http", http.StatusNotImplemented
-	case r.URL.Scheme != "http":
+	case r.URL.Scheme != "http" && r.URL.Scheme != "ws":
 		return "the lab serves http, not " + r.URL.Scheme, http.StatusNotImplemented
 	case r.URL.Host == "":
 		return "the URL names no host", http.StatusBadRequest
 	case r.URL.User != nil:
 		return "a URL with a user name is not accepted: the city goes into the proxy's credentials", http.StatusBadRequest
 	}
-	if _, ok := t.Site(r.URL.Hostname()); !ok || strings.Contains(r.URL.Hostname(), ":") {
+	if _, ok := t.Site(r.URL.Hostname()); !ok {
 		names := make([]string, len(t.Sites))
 		for i, s := range t.Sites {
 			names[i] = s.Host
@@ -157,7 +170,7 @@ func (p *proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // the client has gone
 	}
-	p.gateway.cfg.Log.Warn("request through the gateway", "url", r.URL.String(), "error", err)
+	p.gateway.cfg.Log.Warn("request through the gateway", "url", r.RequestURI, "error", err)
 	status := http.StatusBadGateway
 	var timeout net.Error
 	if asTimeout(err, &timeout) {
