@@ -152,7 +152,9 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 			a.fill, a.detail = nil, "the response is too large for the cache"
 		}
 	}
-	if a.fill == nil || httpcache.Decide(r.now, &adm.Meta, &r.ask).Outcome == httpcache.Revalidate {
+	var anyone httpcache.Ask // what this client asks for beyond that is its own affair
+	anyone.Reset([]byte(http.MethodGet))
+	if a.fill == nil || httpcache.Decide(r.now, &adm.Meta, &anyone).Outcome == httpcache.Revalidate {
 		s.apart.mark(hash(r.key), r.start)
 	}
 	if a.fill == nil {
