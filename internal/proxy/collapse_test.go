@@ -223,3 +223,23 @@ func TestRequestsThatFetchForThemselves(t *testing.T) {
 		t.Errorf("after no-store = %s, want a miss", a.header.Get("X-Cache"))
 	}
 }
+
+// A client that reloads changes nothing for those who may share an answer.
+func TestReloadDoesNotEndCollapsing(t *testing.T) {
+	gate := make(chan struct{})
+	f := start(t, setup{}, func(c *call) bool {
+		if c.number == 2 {
+			<-gate
+		}
+		return c.write(reply("200 OK", "Cache-Control: max-age=5\r\n", fmt.Sprint(c.number)))
+	})
+	f.get("/a", "Cache-Control: no-cache")
+	f.pass(6 * time.Second)
+	f.crowd(50, func() {
+		f.wait("the second request", func() bool { return f.origin().count() == 2 })
+		close(gate)
+	}, func(int) string { return requestHead11("GET", "/a") })
+	if n := f.origin().count(); n != 2 {
+		t.Errorf("the origin was asked %d times, want 2", n)
+	}
+}
