@@ -70,6 +70,9 @@ func TestCollapsing(t *testing.T) {
 		{"no-cache without a validator", func(c *call) bool {
 			return c.write(reply("200 OK", dated+"Cache-Control: no-cache\r\n", fmt.Sprint(c.number)))
 		}, same, clients, 0, clients},
+		{"no-cache with one", func(c *call) bool {
+			return c.write(reply("200 OK", dated+"Cache-Control: no-cache\r\nETag: \"v1\"\r\n", fmt.Sprint(c.number)))
+		}, same, clients, 0, clients},
 		{"one fetch for each variant", func(c *call) bool {
 			return c.write(reply("200 OK", dated+"Cache-Control: max-age=60\r\nVary: Accept-Language\r\n", c.field("Accept-Language")))
 		}, func(i int) string { return requestHead11("GET", "/a", fmt.Sprintf("Accept-Language: l%d", i%4)) }, 4, 20, 4},
