@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,18 +28,22 @@ type city struct {
 	place     topology.Place
 	plan      *topology.Plan
 	servers   []netip.AddrPort
+	remote    remote
 	good      atomic.Int32 // the server that answered last
 	transport *http.Transport
+	mu        sync.Mutex // guards known
+	known     map[string]answer
 }
 
 func newCity(cfg *Config, c *topology.Client, p topology.Place) *city {
-	out := &city{client: c, place: p, plan: cfg.Plan, servers: cfg.DNS}
+	out := &city{client: c, place: p, plan: cfg.Plan, servers: cfg.DNS, remote: newRemote(cfg, p), known: map[string]answer{}}
 	out.transport = &http.Transport{
-		DialContext:         out.dial,
-		DisableCompression:  true, // bodies pass as they are
-		MaxIdleConnsPerHost: 256,
-		IdleConnTimeout:     30 * time.Second,
-		ReadBufferSize:      32 << 10,
+		DialContext:           out.dial,
+		DisableCompression:    true, // bodies pass as they are
+		MaxIdleConnsPerHost:   256,
+		IdleConnTimeout:       30 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		ReadBufferSize:        32 << 10,
 	}
 	return out
 }
@@ -77,7 +83,7 @@ func (c *city) exchange(ctx context.Context, q *dns.Msg, network string) (*dns.M
 
 // resolve finds the servers that a client of the city connects to for a host, in the order of the answer.
 func (c *city) resolve(ctx context.Context, host string) ([]netip.AddrPort, error) {
-	if !c.place.Prefix.IsValid() {
+	if c.place.Client.IsValid() && !c.place.Prefix.IsValid() {
 		return c.resolveByName(ctx, host)
 	}
 	q := new(dns.Msg).SetQuestion(dns.Fqdn(host), dns.TypeA)
@@ -138,6 +144,9 @@ func (c *city) resolveByName(ctx context.Context, host string) ([]netip.AddrPort
 				out = append(out, node.HTTP)
 			}
 		}
+		if len(out) == 0 {
+			return nil, fmt.Errorf("resolve %s: the DNS server names no server", host)
+		}
 		return out, nil
 	}
 	return nil, fmt.Errorf("resolve %s: %w", host, errors.Join(failures...))
@@ -165,63 +174,98 @@ func askServers(ctx context.Context, url string) ([]topology.NodeName, error) {
 	return decision.Servers, nil
 }
 
-// tried holds the servers that failed one request, so that its next try goes to another.
-type tried struct{ addrs []netip.AddrPort }
+// answer is what a city's requests go by, until it is asked for again.
+type answer struct {
+	servers []netip.AddrPort
+	until   time.Time
+}
 
-type triedKey struct{}
+// lookAgain is how long an answer holds. Records live longer; asking as often as this shows a change of the lab at once.
+const lookAgain = time.Second
 
-// dial connects to the first server of the answer that takes the connection, those that failed this request last.
-func (c *city) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		return nil, err
+// lookup finds the servers for a host. While one request asks anew, the others go by the answer before.
+func (c *city) lookup(ctx context.Context, host string) ([]netip.AddrPort, error) {
+	now := time.Now()
+	c.mu.Lock()
+	known, ok := c.known[host]
+	if ok && now.Before(known.until) {
+		c.mu.Unlock()
+		return known.servers, nil
 	}
+	if ok {
+		c.known[host] = answer{known.servers, now.Add(lookAgain)}
+	}
+	c.mu.Unlock()
 	servers, err := c.resolve(ctx, host)
 	if err != nil {
+		c.forget(host)
 		return nil, err
 	}
-	failed, _ := ctx.Value(triedKey{}).(*tried)
-	if failed != nil {
-		slices.SortStableFunc(servers, func(a, b netip.AddrPort) int {
-			return index(slices.Contains(failed.addrs, a)) - index(slices.Contains(failed.addrs, b))
-		})
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known[host] = answer{servers, now.Add(lookAgain)}
+	return servers, nil
+}
+
+// forget makes the next request ask anew.
+func (c *city) forget(host string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.known, host)
+}
+
+// unsent is the error of a request whose connection could not be opened.
+type unsent struct{ error }
+
+func (e unsent) Unwrap() error { return e.error }
+
+// dial connects to a server as a client of the city.
+func (c *city) dial(ctx context.Context, _, server string) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialTimeout}
 	if c.place.Prefix.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.place.Client, 0))
 	}
-	var failures []error
-	for _, s := range servers {
-		conn, err := d.DialContext(ctx, "tcp", s.String())
-		if err == nil {
-			if failed != nil {
-				failed.addrs = append(failed.addrs, s)
-			}
-			return conn, nil
-		}
-		failures = append(failures, err)
+	conn, err := c.connect(ctx, &d, server)
+	if err != nil {
+		return nil, unsent{err}
 	}
-	return nil, errors.Join(failures...)
-}
-
-func index(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+	return conn, nil
 }
 
 const maxTries = 3
 
-// RoundTrip sends a request as a client of the city. A GET or HEAD that fails before the response's head is sent again, to
-// another server if there is one; any other request only where nothing of it can have been sent.
+// RoundTrip sends a request as a client of the city, and leaves closing its body to the caller. Where no connection can be opened
+// it goes to the next server of the answer. A GET or HEAD that fails before the response's head is sent again, to another server
+// if there is one, maxTries times in all.
 func (c *city) RoundTrip(r *http.Request) (*http.Response, error) {
+	host, ctx := r.URL.Hostname(), r.Context()
+	servers, err := c.lookup(ctx, host)
+	if err != nil {
+		return nil, err
+	}
 	again := (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.Body == nil || r.Body == http.NoBody) && r.Header.Get("Upgrade") == ""
-	r = r.WithContext(context.WithValue(r.Context(), triedKey{}, &tried{}))
-	for try := 1; ; try++ {
+	r = r.Clone(ctx)
+	if r.Body != nil {
+		r.Body = io.NopCloser(r.Body) // a try that sends nothing leaves it open
+	}
+	c.announce(r)
+	var failures []error
+	for tries, refused := 0, 0; ; {
+		r.URL.Host = servers[(tries+refused)%len(servers)].String()
 		resp, err := c.transport.RoundTrip(r)
-		if err == nil || !again || try == maxTries || r.Context().Err() != nil {
-			return resp, err
+		if err == nil {
+			return resp, nil
+		}
+		c.forget(host)
+		failures = append(failures, err)
+		if _, ok := errors.AsType[unsent](err); ok {
+			refused++
+		} else {
+			tries++
+			again = again && tries < maxTries
+		}
+		if (tries > 0 && !again) || refused >= len(servers) || ctx.Err() != nil {
+			return nil, errors.Join(failures...)
 		}
 	}
 }

@@ -23,8 +23,10 @@ type Config struct {
 	DNS      []netip.AddrPort // the lab's authoritative servers
 	Proxy    net.Listener     // takes the city as user name
 	Places   []Sockets
-	Log      *slog.Logger
-	Drain    time.Duration // how long Run waits for requests under way when it is cancelled
+	// Dial connects as a client of a place whose Client the plan leaves open; nil connects as it is.
+	Dial  func(ctx context.Context, place string, to topology.Node) (net.Conn, error)
+	Log   *slog.Logger
+	Drain time.Duration // how long Run waits for requests under way when it is cancelled
 }
 
 // Sockets are what one city listens on.
@@ -128,5 +130,3 @@ func serveDNS(ctx context.Context, g *errgroup.Group, server *dns.Server) {
 		}
 	})
 }
-
-func asTimeout(err error, into *net.Error) bool { return errors.As(err, into) && (*into).Timeout() }

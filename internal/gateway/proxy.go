@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -173,7 +174,7 @@ func (p *proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	p.gateway.cfg.Log.Warn("request through the gateway", "url", r.RequestURI, "error", err)
 	status := http.StatusBadGateway
 	var timeout net.Error
-	if asTimeout(err, &timeout) {
+	if errors.As(err, &timeout) && timeout.Timeout() {
 		status = http.StatusGatewayTimeout
 	}
 	http.Error(w, fmt.Sprintf("no server answered for %s: %v", r.URL.Host, err), status)

@@ -118,6 +118,10 @@ func (w *wiring) fetch(ctx context.Context, out *mgmt.Explanation, target *url.U
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", n.HTTP.String())
 		}}
+	if p, ok := w.plan.Place(from); ok && !p.Client.IsValid() && p.Gateway.IsValid() { // the gateway says for whom it speaks
+		transport.DialContext = nil
+		transport.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: p.Gateway.String()})
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {
 		return err

@@ -243,8 +243,16 @@ func (l *Lab) State() State { return l.state }
 // AdminURL returns where the admin API is.
 func (w *wiring) AdminURL() string { return "http://" + w.adminAddr().String() }
 
-func (w *wiring) adminAddr() netip.AddrPort   { return netip.AddrPortFrom(loopback, w.opt.AdminPort) }
-func (w *wiring) gatewayAddr() netip.AddrPort { return netip.AddrPortFrom(loopback, w.opt.GatewayPort) }
+func (w *wiring) adminAddr() netip.AddrPort   { return at(w.top.Admin, w.opt.AdminPort) }
+func (w *wiring) gatewayAddr() netip.AddrPort { return at(w.top.Gateway, w.opt.GatewayPort) }
+
+// at is 127.0.0.1 unless the file gives an address.
+func at(own netip.Addr, port uint16) netip.AddrPort {
+	if !own.IsValid() {
+		own = loopback
+	}
+	return netip.AddrPortFrom(own, port)
+}
 
 func (w *wiring) dnsServers() (servers []netip.AddrPort) {
 	for _, n := range w.plan.Nodes {

@@ -32,12 +32,20 @@ func (s *scrubbers) guard(n topology.NodeName, t *topology.Topology) (proxy.Guar
 	l, ok := s.of[n]
 	if !ok {
 		var err error
-		if l, err = scrubber.New(scrubber.Config{Rules: scrubber.Rules(t), Trusted: t.TrustedProxies}); err != nil {
+		if l, err = scrubber.New(scrubber.Config{Rules: scrubber.Rules(t), Trusted: trusted(t)}); err != nil {
 			return nil, err
 		}
 		s.of[n], s.names = l, append(s.names, n)
 	}
 	return &guard{l, s.epoch}, nil
+}
+
+// trusted are the proxies whose X-Forwarded-For edges believe: the file's, and a gateway with an address of its own.
+func trusted(t *topology.Topology) []netip.Prefix {
+	if !t.Gateway.IsValid() {
+		return t.TrustedProxies
+	}
+	return append(slices.Clone(t.TrustedProxies), netip.PrefixFrom(t.Gateway, t.Gateway.BitLen()))
 }
 
 // guard is a Limits as an edge asks it.

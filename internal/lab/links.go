@@ -78,6 +78,14 @@ func (l *links) dial(ctx context.Context, from, to topology.Node, dial func(cont
 	return netem.Dial(ctx, path, dial)
 }
 
+// fromClient dials a node across the last mile of a client place.
+func (l *links) fromClient(ctx context.Context, place string, to topology.Node, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	if l.off {
+		return dial(ctx)
+	}
+	return netem.Dial(ctx, netem.Path{l.between(topology.Ref{Kind: topology.KindClient, Name: place}, ref(to))}, dial)
+}
+
 // lastMile puts the distance of each client's place on its connections to an edge server. Other nodes have paid at their end.
 func (l *links) lastMile(ln net.Listener, n topology.Node, plan *topology.Plan, locator *place.Locator) net.Listener {
 	if l.off {
@@ -88,6 +96,9 @@ func (l *links) lastMile(ln net.Listener, n topology.Node, plan *topology.Plan, 
 		if source := dialsFrom(other); source.IsValid() && source != loopback {
 			nodes[source] = true
 		}
+	}
+	if l.top.Gateway.IsValid() {
+		nodes[l.top.Gateway] = true
 	}
 	port := l.port(n.Name)
 	return netem.Listen(ln, func(peer netip.Addr) netem.Path {

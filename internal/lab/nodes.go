@@ -90,6 +90,10 @@ func (w *wiring) admin(lab mgmt.Lab, s *sockets) (runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mgmt.New(mgmt.Config{Listener: ln, Topology: w.top, Plan: w.plan, Lab: lab, Token: w.token, Secret: w.secret,
+	var hosts []string
+	if w.top.Admin.IsValid() {
+		hosts = append(hosts, w.top.Admin.String())
+	}
+	return mgmt.New(mgmt.Config{Listener: ln, Topology: w.top, Plan: w.plan, Lab: lab, Token: w.token, Secret: w.secret, Hosts: hosts,
 		Drain: w.opt.Drain, Log: w.opt.Log.With("node", "admin")})
 }
