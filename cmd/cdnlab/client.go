@@ -60,7 +60,7 @@ func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
 		req.ContentLength = r.size
 	}
 	if r.token {
-		token, err := lab.Token(c.dir)
+		token, err := c.state.Token(c.dir)
 		if err != nil {
 			return nil, fmt.Errorf("read the lab's token: %w", err)
 		}

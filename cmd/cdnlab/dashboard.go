@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"cdnlab/internal/lab"
 )
 
 func (a *app) dashboardCommand() *cobra.Command {
@@ -20,7 +18,7 @@ http://127.0.0.1:7070/, the page shows everything and asks for the token before 
 			if err != nil {
 				return err
 			}
-			token, err := lab.Token(c.dir)
+			token, err := c.state.Token(c.dir)
 			if err != nil {
 				return fmt.Errorf("read the lab's token: %w", err)
 			}

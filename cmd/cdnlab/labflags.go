@@ -23,6 +23,7 @@ func (l *labFlags) flags(cmd *cobra.Command) {
 	f.Uint16Var(&l.options.DNSPort, "dns-port", 8053, "DNS `port`")
 	f.Uint16Var(&l.options.AdminPort, "admin-port", 7070, "admin API `port`")
 	f.Uint16Var(&l.options.GatewayPort, "gateway-port", 3128, "`port` of the gateways")
+	f.StringVar(&l.options.KeyDir, "keys", "", "`directory` of the lab's keys, the files secret and token, made there when they are missing (default: the data directory)")
 	f.StringVar(&l.options.GeoIP, "geoip", "", "City database `file` (GeoLite2 or DB-IP, mmdb) for addresses that the topology does not know")
 	f.StringVar(&l.accessLog, "access-log", "", "append one line per request to `file`; - is standard error")
 }

@@ -48,6 +48,20 @@ func (s *source) load(extra ...string) (*topology.Topology, error) {
 	return topology.Preset(preset, sets)
 }
 
+// read returns the text of the file or preset, and what to call it.
+func (s *source) read() (from string, data []byte, err error) {
+	file, preset, err := s.choose()
+	if err != nil {
+		return "", nil, err
+	}
+	if file != "" {
+		data, err = os.ReadFile(file)
+		return filepath.ToSlash(file), data, err
+	}
+	data, _ = topology.PresetSource(preset) // choose knows it
+	return "preset " + preset, data, nil
+}
+
 // name is what an experiment file calls the topology: a preset, or a path.
 func (s *source) name() (string, error) {
 	file, preset, err := s.choose()

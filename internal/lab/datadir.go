@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +20,8 @@ import (
 //	lock     held while it runs            token    opens state-changing admin calls (0600)
 //	lab.json State of the running lab      secret   authenticates calls between nodes (0600)
 //	origin/NAME  objects of that origin
+//
+// token and secret are elsewhere where Options.KeyDir says so.
 type dataDir struct {
 	path string
 	lock *os.File
@@ -58,16 +61,19 @@ func writeAt(f *os.File, s string) error {
 // close gives the lock back.
 func (d *dataDir) close() error { return d.lock.Close() }
 
-// key returns the named key: 32 random bytes in hexadecimal, made at first use. Processes that start together agree on one,
-// because the file appears whole or not at all.
-func (d *dataDir) key(name string) (string, error) {
-	file := filepath.Join(d.path, name)
+// key returns the named key of a directory: 32 random bytes in hexadecimal, made at first use. Processes that start together
+// agree on one, because the file appears whole or not at all.
+func key(dir, name string) (string, error) {
+	file := filepath.Join(dir, name)
 	if key, err := readKey(file); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails (crypto/rand)
-	tmp, err := os.CreateTemp(d.path, name+".*")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make %s: %w", file, err)
+	}
+	tmp, err := os.CreateTemp(dir, name+".*")
 	if err != nil {
 		return "", fmt.Errorf("make %s: %w", file, err)
 	}
@@ -103,6 +109,7 @@ type State struct {
 	DNS      []netip.AddrPort `json:"dns"`     // authoritative servers
 	Gateway  netip.AddrPort   `json:"gateway"` // forward proxy that takes the city as user name
 	HTTPPort uint16           `json:"http_port"`
+	KeyDir   string           `json:"key_dir,omitempty"` // of the token, where it is not the data directory
 }
 
 const stateFile = "lab.json"
@@ -126,8 +133,10 @@ func ReadState(dir string) (State, error) {
 	return s, nil
 }
 
-// Token returns the token that opens state-changing calls of the lab on a data directory.
-func Token(dir string) (string, error) { return readKey(filepath.Join(dir, "token")) }
+// Token returns the token that opens state-changing calls of the lab, which runs on a data directory.
+func (s State) Token(dataDir string) (string, error) {
+	return readKey(filepath.Join(cmp.Or(s.KeyDir, dataDir), "token"))
+}
 
 func (d *dataDir) writeState(s State) error {
 	raw, err := json.MarshalIndent(s, "", "  ")

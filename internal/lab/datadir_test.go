@@ -47,12 +47,12 @@ func TestADirectoryThatCannotBeWrittenNamesTheOption(t *testing.T) {
 }
 
 func TestProcessesThatStartTogetherAgreeOnAKey(t *testing.T) {
-	d := &dataDir{path: t.TempDir()}
+	dir := t.TempDir()
 	keys := make([]string, 16)
 	var wg sync.WaitGroup
 	for i := range keys {
 		wg.Go(func() {
-			key, err := d.key("secret")
+			key, err := key(dir, "secret")
 			if err != nil {
 				t.Error(err)
 			}
@@ -65,22 +65,22 @@ func TestProcessesThatStartTogetherAgreeOnAKey(t *testing.T) {
 			t.Fatalf("keys %q and %q, want one of 64 digits", k, keys[0])
 		}
 	}
-	info, err := os.Stat(filepath.Join(d.path, "secret"))
+	info, err := os.Stat(filepath.Join(dir, "secret"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
 	}
-	left, err := os.ReadDir(d.path)
+	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 1 {
 		t.Errorf("left in the directory: %v, %v, want the key alone", left, err)
 	}
 }
 
 func TestAnEmptyKeyFileIsRefused(t *testing.T) {
-	d := &dataDir{path: t.TempDir()}
-	if err := os.WriteFile(filepath.Join(d.path, "token"), []byte("\n"), 0o600); err != nil {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.key("token"); err == nil || !strings.Contains(err.Error(), "remove it") {
+	if _, err := key(dir, "token"); err == nil || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("key of an empty file: %v, want a refusal with the remedy", err)
 	}
 }

@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"internal/gateway":    {"topology"},
 	"internal/uplot":      {},
 	"internal/experiment": {"topology", "internal/uplot"},
+	"internal/compose":    {"topology"},
 	"edge":                {"topology", "internal/*"},
 	"regional":            {"topology", "internal/*"},
 	"origin":              {"topology", "internal/*"},

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 // Options says how a topology is run. The zero value runs it on the default ports, with emulation, quietly.
 type Options struct {
 	DataDir     string // .cdnlab
+	KeyDir      string // of the files secret and token; DataDir when empty
 	HTTPPort    uint16 // 8080
 	DNSPort     uint16 // 8053
 	AdminPort   uint16 // 7070
@@ -34,6 +36,7 @@ func (o Options) withDefaults() Options {
 	if o.DataDir == "" {
 		o.DataDir = ".cdnlab"
 	}
+	o.KeyDir = cmp.Or(o.KeyDir, o.DataDir)
 	if o.AdminPort == 0 {
 		o.AdminPort = 7070
 	}
@@ -90,8 +93,8 @@ func newWiring(t *topology.Topology, opt Options, lock string) (_ *wiring, err e
 	if w.dir, err = openDataDir(opt.DataDir, lock); err != nil {
 		return nil, err
 	}
-	if w.secret, err = w.dir.key("secret"); err == nil {
-		w.token, err = w.dir.key("token")
+	if w.secret, err = key(opt.KeyDir, "secret"); err == nil {
+		w.token, err = key(opt.KeyDir, "token")
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.dir.close())
@@ -145,8 +148,7 @@ func (l *Lab) startAll() error {
 		}
 		l.rest = append(l.rest, p)
 	}
-	l.state = State{PID: os.Getpid(), Topology: l.top.File, Zone: l.top.Zone, Admin: l.AdminURL(), DNS: l.dnsServers(), Gateway: l.gatewayAddr(),
-		HTTPPort: l.plan.HTTPPort()}
+	l.state = l.wiring.state()
 	return l.dir.writeState(l.state)
 }
 
@@ -252,6 +254,16 @@ func at(own netip.Addr, port uint16) netip.AddrPort {
 		own = loopback
 	}
 	return netip.AddrPortFrom(own, port)
+}
+
+// state is what other commands are told.
+func (w *wiring) state() State {
+	s := State{PID: os.Getpid(), Topology: w.top.File, Zone: w.top.Zone, Admin: w.AdminURL(), DNS: w.dnsServers(), Gateway: w.gatewayAddr(),
+		HTTPPort: w.plan.HTTPPort()}
+	if w.opt.KeyDir != w.opt.DataDir {
+		s.KeyDir = w.opt.KeyDir
+	}
+	return s
 }
 
 func (w *wiring) dnsServers() (servers []netip.AddrPort) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -15,7 +14,7 @@ import (
 var roles = []string{"origin", "hub", "edge", "dns", "gateway", "mgmt"}
 
 // RunNode runs one node of a topology in this process until ctx is cancelled. name may be left out where the topology has
-// one node of the role. Nodes that share a data directory share the lab's keys; on several machines the files secret and
+// one node of the role. Nodes that share a key directory share the lab's keys; on several machines the files secret and
 // token are copied.
 func RunNode(ctx context.Context, t *topology.Topology, role, name string, opt Options) error {
 	build, lock, err := func() (func(*wiring, *sockets) (runner, error), string, error) {
@@ -42,8 +41,7 @@ func RunNode(ctx context.Context, t *topology.Topology, role, name string, opt O
 		return errors.Join(err, w.dir.close())
 	}
 	if role == "mgmt" {
-		err = w.dir.writeState(State{PID: os.Getpid(), Topology: t.File, Zone: t.Zone, Admin: w.AdminURL(), DNS: w.dnsServers(),
-			Gateway: w.gatewayAddr(), HTTPPort: w.plan.HTTPPort()})
+		err = w.dir.writeState(w.state())
 	}
 	if err != nil {
 		p.cancel()
