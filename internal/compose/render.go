@@ -42,7 +42,7 @@ type File struct {
 }
 
 // Mark stands in every rendered file. A file without it is somebody's own.
-const Mark = `Rendered by "cdnlab render compose"`
+const Mark = "Rendered by cdnlab render compose"
 
 //go:embed *.tmpl files
 var embedded embed.FS

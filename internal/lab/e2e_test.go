@@ -61,30 +61,38 @@ func binary(t *testing.T, pkg string) string {
 }
 
 func TestDigAnswersEachCityWithItsNearestPoP(t *testing.T) {
-	dig := tool(t, "dig")
 	l := startLab(t, "three-continents")
-	for _, c := range l.Topology().Clients {
-		place, _ := l.Plan().Place(c.Name)
+	l.digAnswersEachCity(t)
+}
+
+func (l suite) digAnswersEachCity(t *testing.T) {
+	dig := tool(t, "dig")
+	for _, c := range l.net.Topology().Clients {
+		place, _ := l.net.Plan().Place(c.Name)
 		nearest, best := "", time.Duration(math.MaxInt64)
-		for _, e := range l.Topology().Edges {
-			p := l.Topology().Path(topology.Ref{Kind: topology.KindClient, Name: c.Name}, topology.Ref{Kind: topology.KindEdge, Name: e.Name})
+		for _, e := range l.net.Topology().Edges {
+			p := l.net.Topology().Path(topology.Ref{Kind: topology.KindClient, Name: c.Name}, topology.Ref{Kind: topology.KindEdge, Name: e.Name})
 			if p.RTT < best {
 				nearest, best = e.Name, p.RTT
 			}
 		}
 		want := map[string]bool{}
-		for _, n := range l.Plan().Group(topology.Ref{Kind: topology.KindEdge, Name: nearest}) {
+		for _, n := range l.net.Plan().Group(topology.Ref{Kind: topology.KindEdge, Name: nearest}) {
 			want[n.HTTP.Addr().String()] = true
 		}
-		servers := l.State().DNS
-		for what, args := range map[string][]string{
-			"ECS":                {"@" + servers[0].Addr().String(), "-p", port(servers[0]), "+subnet=" + c.Networks[0].String()},
-			"ECS, second server": {"@" + servers[1].Addr().String(), "-p", port(servers[1]), "+subnet=" + c.Networks[0].String()},
-			"source address":     {"@" + servers[0].Addr().String(), "-p", port(servers[0]), "-b", place.Client.String()},
-			"TCP":                {"@" + servers[1].Addr().String(), "-p", port(servers[1]), "-b", place.Client.String(), "+tcp"},
-			"the resolver":       {"@" + place.Resolver.Addr().String(), "-p", port(place.Resolver)},
-			"the resolver, TCP":  {"@" + place.Resolver.Addr().String(), "-p", port(place.Resolver), "+tcp"},
-		} {
+		servers := l.net.State().DNS
+		ways := map[string][]string{
+			"ECS":                     {"@" + servers[0].Addr().String(), "-p", port(servers[0]), "+subnet=" + c.Networks[0].String()},
+			"ECS, second server":      {"@" + servers[1].Addr().String(), "-p", port(servers[1]), "+subnet=" + c.Networks[0].String()},
+			"ECS, second server, TCP": {"@" + servers[1].Addr().String(), "-p", port(servers[1]), "+subnet=" + c.Networks[0].String(), "+tcp"},
+			"the resolver":            {"@" + place.Resolver.Addr().String(), "-p", port(place.Resolver)},
+			"the resolver, TCP":       {"@" + place.Resolver.Addr().String(), "-p", port(place.Resolver), "+tcp"},
+		}
+		if place.Client.IsValid() {
+			ways["source address"] = []string{"@" + servers[0].Addr().String(), "-p", port(servers[0]), "-b", place.Client.String()}
+			ways["source address, TCP"] = []string{"@" + servers[1].Addr().String(), "-p", port(servers[1]), "-b", place.Client.String(), "+tcp"}
+		}
+		for what, args := range ways {
 			out, err := exec.CommandContext(t.Context(), dig, append(args, "+short", l.site, "A")...).CombinedOutput()
 			answers := strings.Fields(string(out))
 			if err != nil || len(answers) != len(want) {
@@ -102,13 +110,17 @@ func TestDigAnswersEachCityWithItsNearestPoP(t *testing.T) {
 func port(a netip.AddrPort) string { return fmt.Sprint(a.Port()) }
 
 func TestCurlThroughTheGatewayIsAClientInTheCity(t *testing.T) {
-	curl := tool(t, "curl")
 	l := startLab(t, "three-continents")
+	l.curlIsAClientInTheCity(t)
+}
+
+func (l suite) curlIsAClientInTheCity(t *testing.T) {
+	curl := tool(t, "curl")
 	for city, pop := range map[string]string{"tokyo": "tokyo", "Sao Paulo": "sao-paulo", "LON": "london"} {
 		for _, want := range []string{"MISS", "HIT"} {
 			// A PoP's two servers have a cache each: asking until the first one's turn comes round again is the resolver's affair,
 			// so the test keeps to one connection's server by asking twice in one command.
-			out, err := exec.CommandContext(t.Context(), curl, "-s", "-i", "-x", l.State().Gateway.String(), "--proxy-user", city+":",
+			out, err := exec.CommandContext(t.Context(), curl, "-s", "-i", "-x", l.net.State().Gateway.String(), "--proxy-user", city+":",
 				"http://"+l.site+"/style.css?"+want, "http://"+l.site+"/style.css?"+want).CombinedOutput()
 			if err != nil {
 				t.Fatalf("curl from %s: %v\n%s", city, err, out)
@@ -118,16 +130,20 @@ func TestCurlThroughTheGatewayIsAClientInTheCity(t *testing.T) {
 			}
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), curl, "-s", "-o", os.DevNull, "-w", "%{http_code}", "-x", l.State().Gateway.String(), "http://example.org/").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), curl, "-s", "-o", os.DevNull, "-w", "%{http_code}", "-x", l.net.State().Gateway.String(), "http://example.org/").CombinedOutput()
 	if err != nil || string(out) != "403" {
 		t.Errorf("the gateway answered a foreign host with %s, %v, want 403: it is no open proxy", out, err)
 	}
 }
 
 func TestVegetaThroughACitysResolverAndThroughTheGateway(t *testing.T) {
-	vegeta := binary(t, "github.com/tsenart/vegeta/v12")
 	l := startLab(t, "three-continents")
-	place, _ := l.Plan().Place("paris")
+	l.vegetaFindsNoErrors(t)
+}
+
+func (l suite) vegetaFindsNoErrors(t *testing.T) {
+	vegeta := binary(t, "github.com/tsenart/vegeta/v12")
+	place, _ := l.net.Plan().Place("paris")
 	duration := "10s"
 	if testing.Short() {
 		duration = "2s"
@@ -137,8 +153,8 @@ func TestVegetaThroughACitysResolverAndThroughTheGateway(t *testing.T) {
 		args     []string
 		env      string
 	}{
-		"resolver": {fmt.Sprintf("%s:%d", l.site, l.Plan().HTTPPort()), []string{"-resolvers", place.Resolver.String()}, ""},
-		"gateway":  {l.site, nil, "HTTP_PROXY=http://paris:@" + l.State().Gateway.String()},
+		"resolver": {fmt.Sprintf("%s:%d", l.site, l.net.Plan().HTTPPort()), []string{"-resolvers", place.Resolver.String()}, ""},
+		"gateway":  {l.site, nil, "HTTP_PROXY=http://paris:@" + l.net.State().Gateway.String()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := l.edgeFigures(t)
@@ -198,7 +214,7 @@ func readmeTargets(t *testing.T, prefix string) []byte {
 type figures struct{ hits, all uint64 }
 
 // edgeFigures sums what the edges count.
-func (l *testLab) edgeFigures(t *testing.T) (f figures) {
+func (l suite) edgeFigures(t *testing.T) (f figures) {
 	t.Helper()
 	for _, n := range l.edges() {
 		var s struct {

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"cdnlab/internal/lab"
+	"cdnlab/mgmt"
 	"cdnlab/topology"
 )
 
@@ -32,9 +33,34 @@ func TestMain(m *testing.M) {
 // testLab is a running lab on ports of its own.
 type testLab struct {
 	*lab.Lab
-	dir   string
+	suite
+	dir string
+}
+
+// subject is what the tests of a suite need of a running CDN: a lab in this process, or one in containers.
+type subject interface {
+	Topology() *topology.Topology
+	Plan() *topology.Plan
+	State() lab.State
+	Explain(ctx context.Context, url, from string) (mgmt.Explanation, error)
+	Stop(topology.NodeName) error
+	Restart(topology.NodeName) error
+}
+
+// suite are the tests that any running CDN passes, with what they use.
+type suite struct {
+	net   subject
 	place topology.Place // the fallback place
 	site  string
+}
+
+func newSuite(t *testing.T, n subject) suite {
+	t.Helper()
+	place, ok := n.Plan().Place(n.Topology().Fallback)
+	if !ok {
+		t.Fatalf("no place %q", n.Topology().Fallback)
+	}
+	return suite{net: n, place: place, site: n.Topology().Sites[0].Host}
 }
 
 // startLab runs a preset with settings until the test ends.
@@ -65,11 +91,7 @@ func startLabWith(t *testing.T, preset string, opt lab.Options, sets ...string) 
 			t.Errorf("the lab ended with %v", err)
 		}
 	})
-	place, ok := l.Plan().Place(top.Fallback)
-	if !ok {
-		t.Fatalf("no place %q", top.Fallback)
-	}
-	return &testLab{Lab: l, dir: opt.DataDir, place: place, site: top.Sites[0].Host}
+	return &testLab{Lab: l, suite: newSuite(t, l), dir: opt.DataDir}
 }
 
 var nextPort atomic.Int64
@@ -99,21 +121,24 @@ func freePorts(t *testing.T, n int) (ports []uint16) {
 }
 
 // client is an HTTP client in a place, through the place's gateway. It follows no redirects.
-func (l *testLab) client(t *testing.T, p topology.Place) *http.Client {
+func (l suite) client(t *testing.T, p topology.Place) *http.Client {
 	t.Helper()
 	proxy := &url.URL{Scheme: "http", Host: p.Gateway.String()}
 	return newClient(t, &http.Transport{Proxy: http.ProxyURL(proxy), DisableCompression: true, MaxIdleConnsPerHost: 64})
 }
 
 // direct is an HTTP client in the fallback place that connects to the first edge whatever the host.
-func (l *testLab) direct(t *testing.T) *http.Client {
+func (l suite) direct(t *testing.T) *http.Client {
 	t.Helper()
 	return l.to(t, l.edges()[0])
 }
 
-func (l *testLab) to(t *testing.T, n topology.Node) *http.Client {
+func (l suite) to(t *testing.T, n topology.Node) *http.Client {
 	t.Helper()
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(l.place.Client, 0))}
+	var d net.Dialer
+	if l.place.Client.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(l.place.Client, 0))
+	}
 	return newClient(t, &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 600,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return d.DialContext(ctx, "tcp", n.HTTP.String())
@@ -125,8 +150,8 @@ func newClient(t *testing.T, tr *http.Transport) *http.Client {
 	return &http.Client{Transport: tr, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-func (l *testLab) nodes(kind topology.Kind) (out []topology.Node) {
-	for _, n := range l.Plan().Nodes {
+func (l suite) nodes(kind topology.Kind) (out []topology.Node) {
+	for _, n := range l.net.Plan().Nodes {
 		if n.Kind == kind {
 			out = append(out, n)
 		}
@@ -134,9 +159,9 @@ func (l *testLab) nodes(kind topology.Kind) (out []topology.Node) {
 	return out
 }
 
-func (l *testLab) edges() []topology.Node { return l.nodes(topology.KindEdge) }
+func (l suite) edges() []topology.Node { return l.nodes(topology.KindEdge) }
 
-func (l *testLab) get(t *testing.T, c *http.Client, url string) (*http.Response, string) {
+func (l suite) get(t *testing.T, c *http.Client, url string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequest("GET", url, nil)
 	if err != nil {
@@ -145,7 +170,7 @@ func (l *testLab) get(t *testing.T, c *http.Client, url string) (*http.Response,
 	return l.do(t, c, req)
 }
 
-func (l *testLab) do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string) {
+func (l suite) do(t *testing.T, c *http.Client, req *http.Request) (*http.Response, string) {
 	t.Helper()
 	resp, err := c.Do(req)
 	if err != nil {
@@ -161,15 +186,24 @@ func (l *testLab) do(t *testing.T, c *http.Client, req *http.Request) (*http.Res
 
 func TestFirstAMissThroughHubAndOriginThenAHit(t *testing.T) {
 	l := startLab(t, "tiny")
+	l.firstAMissThenAHit(t)
+}
+
+func (l suite) firstAMissThenAHit(t *testing.T) {
 	c := l.client(t, l.place)
-	url := "http://" + l.site + "/hello.txt"
+	url := "http://" + l.site + "/hello.txt?first"
+	explained, err := l.net.Explain(t.Context(), "http://"+l.site+"/hello.txt", l.place.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pop := topology.Ref{Kind: topology.KindEdge, Name: explained.DNS.Winner}
 	first, body := l.get(t, c, url)
-	edge, hub := string(l.edges()[0].Name), string(l.nodes(topology.KindHub)[0].Name)
+	edge, hub := string(l.net.Plan().Group(pop)[0].Name), l.net.Topology().Parents(pop.Name, "main")[0].Name+"-1"
 	if first.StatusCode != 200 || body == "" {
 		t.Fatalf("first: %d %q", first.StatusCode, body)
 	}
 	if got := first.Header.Get("X-Cache"); got != "MISS, "+edge {
-		t.Errorf("first X-Cache = %q", got)
+		t.Errorf("first X-Cache = %q, want MISS, %s", got, edge)
 	}
 	status := first.Header.Get("Cache-Status")
 	if h, e := strings.Index(status, hub+";"), strings.Index(status, edge+";"); h < 0 || e < h || !strings.Contains(status, "fwd=uri-miss") {
@@ -195,6 +229,10 @@ func TestFirstAMissThroughHubAndOriginThenAHit(t *testing.T) {
 
 func TestFiveHundredClientsOfAColdObjectMakeOneOriginRequest(t *testing.T) {
 	l := startLab(t, "tiny")
+	l.oneOriginRequest(t)
+}
+
+func (l suite) oneOriginRequest(t *testing.T) {
 	c := l.direct(t)
 	before := l.originRequests(t)
 	var wg sync.WaitGroup
@@ -218,7 +256,7 @@ func TestFiveHundredClientsOfAColdObjectMakeOneOriginRequest(t *testing.T) {
 }
 
 // originRequests is what the origins have served so far, by their own count.
-func (l *testLab) originRequests(t *testing.T) (n int) {
+func (l suite) originRequests(t *testing.T) (n int) {
 	t.Helper()
 	for _, o := range l.nodes(topology.KindOrigin) {
 		_, body := l.get(t, newClient(t, &http.Transport{DisableKeepAlives: true}), "http://"+o.HTTP.String()+"/-/metrics")
@@ -237,12 +275,16 @@ func (l *testLab) originRequests(t *testing.T) (n int) {
 
 func TestCachedContentOutlivesHubAndOrigin(t *testing.T) {
 	l := startLab(t, "three-continents")
+	l.cachedContentOutlivesHubAndOrigin(t)
+}
+
+func (l suite) cachedContentOutlivesHubAndOrigin(t *testing.T) {
 	c := l.client(t, l.place)
-	cached, cold := "http://"+l.site+"/hello.txt", "http://"+l.site+"/logo.svg"
+	cached, cold := "http://"+l.site+"/hello.txt", "http://"+l.site+"/logo.svg?cold"
 	_, want := l.get(t, c, cached)
 
 	for _, hub := range l.nodes(topology.KindHub) {
-		if err := l.Stop(hub.Name); err != nil {
+		if err := l.net.Stop(hub.Name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -250,22 +292,22 @@ func TestCachedContentOutlivesHubAndOrigin(t *testing.T) {
 		t.Errorf("without hubs: %d, want the origin's answer", resp.StatusCode)
 	}
 	origin := l.nodes(topology.KindOrigin)[0]
-	if err := l.Stop(origin.Name); err != nil {
+	if err := l.net.Stop(origin.Name); err != nil {
 		t.Fatal(err)
 	}
 	if resp, got := l.get(t, c, cached); resp.StatusCode != 200 || got != want {
 		t.Errorf("without origin: %d %q, want what was cached", resp.StatusCode, got)
 	}
-	if resp, body := l.get(t, c, "http://"+l.site+"/style.css"); resp.StatusCode != 504 && resp.StatusCode != 502 || !strings.Contains(body, string(origin.Name)) {
+	if resp, body := l.get(t, c, "http://"+l.site+"/style.css?cold"); resp.StatusCode != 504 && resp.StatusCode != 502 || !strings.Contains(body, string(origin.Name)) {
 		t.Errorf("cold without origin: %d %q, want an error that names %s", resp.StatusCode, body, origin.Name)
 	}
 	for _, n := range append(l.nodes(topology.KindHub), origin) {
-		if err := l.Restart(n.Name); err != nil {
+		if err := l.net.Restart(n.Name); err != nil {
 			t.Fatal(err)
 		}
 	}
 	waitFor(t, "a cold object after everything is back", func() error {
-		resp, body := l.get(t, c, "http://"+l.site+"/style.css")
+		resp, body := l.get(t, c, "http://"+l.site+"/style.css?cold")
 		if resp.StatusCode != 200 || !strings.Contains(resp.Header.Get("Cache-Status"), "-1;") {
 			return fmt.Errorf("%d %q %q", resp.StatusCode, resp.Header.Get("Cache-Status"), body)
 		}
@@ -275,8 +317,12 @@ func TestCachedContentOutlivesHubAndOrigin(t *testing.T) {
 
 func TestADeadEdgeLeavesTheAnswersAndComesBack(t *testing.T) {
 	l := startLab(t, "three-continents", "dns.health={interval: 50ms, timeout: 500ms, fall: 2, rise: 2}")
+	l.deadEdgeLeavesAndComesBack(t)
+}
+
+func (l suite) deadEdgeLeavesAndComesBack(t *testing.T) {
 	winner := func() string {
-		e, err := l.Explain(t.Context(), "http://"+l.site+"/hello.txt", l.place.Name)
+		e, err := l.net.Explain(t.Context(), "http://"+l.site+"/hello.txt", l.place.Name)
 		if err != nil {
 			return err.Error()
 		}
@@ -284,21 +330,21 @@ func TestADeadEdgeLeavesTheAnswersAndComesBack(t *testing.T) {
 	}
 	first := winner()
 	var servers []topology.NodeName
-	for _, n := range l.Plan().Group(topology.Ref{Kind: topology.KindEdge, Name: first}) {
+	for _, n := range l.net.Plan().Group(topology.Ref{Kind: topology.KindEdge, Name: first}) {
 		servers = append(servers, n.Name)
-		if err := l.Stop(n.Name); err != nil {
+		if err := l.net.Stop(n.Name); err != nil {
 			t.Fatal(err)
 		}
 	}
 	waitFor(t, "another PoP", func() error {
-		e, err := l.Explain(t.Context(), "http://"+l.site+"/hello.txt", l.place.Name)
+		e, err := l.net.Explain(t.Context(), "http://"+l.site+"/hello.txt", l.place.Name)
 		if err != nil || e.DNS.Winner == first || e.Status != 200 {
 			return fmt.Errorf("winner %q, status %d, %v", e.DNS.Winner, e.Status, err)
 		}
 		return nil
 	})
 	for _, name := range servers {
-		if err := l.Restart(name); err != nil {
+		if err := l.net.Restart(name); err != nil {
 			t.Fatal(err)
 		}
 	}
