@@ -30,28 +30,33 @@ const (
 	waitLimit    = 30 * time.Second
 )
 
-// TestScripts runs testdata/script. Each script has ports of its own in HTTP, DNS, ADMIN and GATEWAY, and in PORTS the flags
-// that choose them. Commands beside testscript's own:
+// TestScripts runs testdata/script. Each script has ports of its own in HTTP, DNS, ADMIN and GATEWAY, and the same again for a second lab in
+// OTHERHTTP and so on. Commands beside testscript's own:
 //
 //	exits CODE COMMAND…   run a command that must exit with CODE
 //	eventually COMMAND…   run a command again and again until it succeeds
 //	ready DIR             wait until the lab on DIR has started
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	params := scriptParams(t)
+	params.Dir = "testdata/script"
+	testscript.Run(t, params)
+}
+
+func scriptParams(t *testing.T) testscript.Params {
+	return testscript.Params{
 		UpdateScripts:       *update,
 		Deadline:            time.Now().Add(processLimit),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			for _, name := range []string{"HTTP", "DNS", "ADMIN", "GATEWAY", "APP"} {
+			for _, name := range []string{"HTTP", "DNS", "ADMIN", "GATEWAY", "APP", "OTHERHTTP", "OTHERDNS", "OTHERADMIN", "OTHERGATEWAY"} {
 				env.Setenv(name, strconv.Itoa(freePort(t)))
 			}
 			env.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")) // a second at the end of each command otherwise
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually, "exits": exits, "ready": ready},
-	})
+	}
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
