@@ -87,10 +87,13 @@ func startComposed(t *testing.T, preset string, sets ...string) *composed {
 	return c
 }
 
-// composeTool finds Docker Compose, as Docker's plugin or as a command of its own.
+// composeTool finds Docker Compose: what DOCKER_COMPOSE names, Docker's plugin, or a command of its own.
 func composeTool(t *testing.T) []string {
 	t.Helper()
 	docker := tool(t, "docker")
+	if named := os.Getenv("DOCKER_COMPOSE"); named != "" {
+		return []string{tool(t, named)}
+	}
 	if exec.Command(docker, "compose", "version").Run() == nil {
 		return []string{docker, "compose"}
 	}
