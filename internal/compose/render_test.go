@@ -212,7 +212,9 @@ func TestRenderRefusesWhatHasNoRoom(t *testing.T) {
 		{"an address for a network", func(c *Config) { c.Subnet = netip.MustParsePrefix("10.1.2.3/16") }, "/16"},
 		{"an origin called as a service", func(c *Config) { *c = configOf(t, strings.Replace(file, "main", "client", 1)) }, "rename"},
 		{"too many DNS servers", func(c *Config) { *c = configOf(t, file, "dns.servers=254"); c.Topology.DNS.Servers = 255 }, "room for 254"},
-		{"too many servers of hubs", func(c *Config) { *c = configOf(t, file, "hubs={ a: { at: Paris, servers: 200 }, b: { at: Paris, servers: 55 } }") }, "room for 254"},
+		{"too many servers of hubs", func(c *Config) {
+			*c = configOf(t, file, "hubs={ a: { at: Paris, servers: 200 }, b: { at: Paris, servers: 55 } }")
+		}, "room for 254"},
 	} {
 		cfg := configOf(t, file)
 		c.change(&cfg)
