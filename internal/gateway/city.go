@@ -232,6 +232,32 @@ func (c *city) dial(ctx context.Context, _, server string) (net.Conn, error) {
 	return conn, nil
 }
 
+// pins are the servers that a client's connection was served by. Its requests stay with them while they are in the answer, as
+// those of a client without gateway do, which keeps its own connection to one. They come one after another.
+type pins map[pinned]netip.AddrPort
+
+type pinned struct {
+	city *city
+	host string
+}
+
+type pinsKey struct{}
+
+// first puts the server that the connection is pinned to, if it is in the answer, before the others.
+func (p pins) first(t pinned, servers []netip.AddrPort) []netip.AddrPort {
+	i := slices.Index(servers, p[t])
+	if i <= 0 {
+		return servers
+	}
+	return append(slices.Clone(servers[i:]), servers[:i]...)
+}
+
+func (p pins) set(t pinned, server netip.AddrPort) {
+	if p != nil {
+		p[t] = server
+	}
+}
+
 const maxTries = 3
 
 // RoundTrip sends a request as a client of the city, and leaves closing its body to the caller. Where no connection can be opened
@@ -243,6 +269,8 @@ func (c *city) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	pin, _ := ctx.Value(pinsKey{}).(pins)
+	servers = pin.first(pinned{c, host}, servers)
 	again := (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.Body == nil || r.Body == http.NoBody) && r.Header.Get("Upgrade") == ""
 	r = r.Clone(ctx)
 	if r.Body != nil {
@@ -251,9 +279,11 @@ func (c *city) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.announce(r)
 	var failures []error
 	for tries, refused := 0, 0; ; {
-		r.URL.Host = servers[(tries+refused)%len(servers)].String()
+		server := servers[(tries+refused)%len(servers)]
+		r.URL.Host = server.String()
 		resp, err := c.transport.RoundTrip(r)
 		if err == nil {
+			pin.set(pinned{c, host}, server)
 			return resp, nil
 		}
 		c.forget(host)

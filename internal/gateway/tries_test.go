@@ -201,6 +201,40 @@ func TestKeptConnectionsFollowTheDNS(t *testing.T) {
 	}
 }
 
+// TestAConnectionStaysWithItsServer turns the answer round while a client keeps its connection to the gateway.
+func TestAConnectionStaysWithItsServer(t *testing.T) {
+	var asked atomic.Int64
+	turn := [][]string{{"127.3.1.1", "127.3.1.2"}, {"127.3.1.2", "127.3.1.1"}}
+	n := start(t, newAuthority(t, func(network string, q *dns.Msg) *dns.Msg {
+		return addresses(turn[min(1, asked.Add(1)-1)]...)(network, q)
+	}))
+	var served [2]atomic.Int64
+	for i, name := range []topology.NodeName{"paris-1", "paris-2"} {
+		n.edge(name, func(http.ResponseWriter, *http.Request) { served[i].Add(1) })
+	}
+	conn := n.dial("tcp", n.city)
+	br := bufio.NewReader(conn)
+	for began := time.Now(); asked.Load() < 2; time.Sleep(lookAgain / 10) {
+		if _, err := io.WriteString(conn, "GET"+target+"\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("answer = %v, %v, want 200", resp, err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body) // empty
+		if time.Since(began) > patience {
+			t.Fatal("the gateway did not ask again")
+		}
+	}
+	if served[1].Load() != 0 {
+		t.Errorf("the connection went to the second server %d times, want none", served[1].Load())
+	}
+	if status, err := n.through("GET" + target); status != 200 || err != nil || served[1].Load() != 1 {
+		t.Errorf("another connection = %d, %v, and the second server got %d requests, want 1", status, err, served[1].Load())
+	}
+}
+
 // TestLeavesTheBodyUnsentThatNobodyWants has an edge refuse an upload by its head.
 func TestLeavesTheBodyUnsentThatNobodyWants(t *testing.T) {
 	n := start(t, newAuthority(t, addresses("127.3.1.1")))
