@@ -34,6 +34,7 @@ type outgoing struct {
 	upgrade    bool   // asks for a tunnel
 	empty      bool   // has no body though its method may have one: Content-Length says so (RFC 9110 §8.6)
 	body       requestBody
+	interim    func(*responseHead) // takes 1xx responses but 100, which answers this node's own Expect, and 101
 }
 
 // requestBody is what a client sends with its request.
@@ -120,8 +121,12 @@ func (r *response) read(out *outgoing) (err error) {
 			r.body, err = newBody(r.conn, &r.responseHead, out.isHead)
 			return err
 		}
-		if r.status == 101 {
+		switch r.status {
+		case 100:
+		case 101:
 			return errors.New("the server switched protocols unasked")
+		default:
+			out.interim(&r.responseHead)
 		}
 	}
 	return fmt.Errorf("more than %d interim responses", maxInterim)

@@ -5,8 +5,11 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
+	"time"
 
 	"cdnlab/internal/httpcache"
 )
@@ -91,6 +94,26 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 		head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body,
 		repeatable: r.ask.Method != httpcache.MethodUnsafe && r.body.Reader == nil,
 		empty:      r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
+		interim:    func(h *responseHead) { passInterim(r, h) },
+	}
+}
+
+// passInterim hands an interim response, such as 103 Early Hints, to the client at once (RFC 9110 §15.2). A client of HTTP/1.0
+// knows none, and a refresh in the background has no client.
+func passInterim(r *request, h *responseHead) {
+	if r.rc == nil || !r.rc.Request.Header.IsHTTP11() {
+		return
+	}
+	b := append([]byte("HTTP/1.1 "), strconv.Itoa(h.status)...)
+	b = append(append(append(b, ' '), http.StatusText(h.status)...), crlf...)
+	for name, value := range h.header.Forward() {
+		if !inner(name) && !contains(handlingFields, name) {
+			b = appendLine(b, name, value)
+		}
+	}
+	conn := r.rc.Conn()
+	if conn.SetWriteDeadline(time.Now().Add(stallLimit)) == nil {
+		_, _ = conn.Write(append(b, crlf...)) // the final response meets the same end
 	}
 }
 
