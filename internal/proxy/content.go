@@ -141,13 +141,16 @@ func (s *Server) appendContent(r *request, c *content, code int) []byte {
 }
 
 // leftOut reports whether a stored field does not go with another status than its own: a 304 says nothing about the body that
-// the client has (RFC 9110 §15.4.5), an error has none of it, and several ranges have a type of their own.
+// the client has, unless to guide the update of a cache (RFC 9110 §15.4.5), an error has none of it, and several ranges have a type of their own.
 func leftOut(name string, code int, r *request) bool {
 	if len(name) < len("Content-") || !strings.EqualFold(name[:len("Content-")], "Content-") {
 		return false
 	}
-	if code == http.StatusPartialContent {
+	switch {
+	case code == http.StatusPartialContent:
 		return strings.EqualFold(name, "Content-Type") && strings.Contains(r.ask.Range, ",")
+	case code == http.StatusNotModified && r.trusted: // a tier updates what it has stored
+		return strings.EqualFold(name, "Content-Encoding") || strings.EqualFold(name, "Content-Range")
 	}
 	return !strings.EqualFold(name, "Content-Location")
 }
