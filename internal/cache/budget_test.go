@@ -223,10 +223,10 @@ func (w *workload) do() {
 		f.reader = nil
 	case n < 70:
 		key := pick(w.rng, keys)
-		w.Delete([]byte(key))
+		w.Purge(Purge{Value: key}, 0)
 		w.purged[key] = w.step
 	case w.rng.IntN(300) == 0:
-		w.Clear()
+		w.Purge(Purge{Scope: ScopeAll}, 0)
 		w.cleared = w.step
 	default:
 		w.find()

@@ -41,6 +41,7 @@ type Fill struct {
 	vary   string // fields by which values tells variants apart
 	values string
 	length int64 // -1 when not known
+	tags   []uint64
 	ticket Ticket
 	chunk  int
 
@@ -68,6 +69,9 @@ func (s *Store) Begin(c FillConfig) *Fill {
 		storing: c.Admission.Stored && c.Length <= s.cfg.MaxObject,
 	}
 	f.changed.L = &f.mu
+	if f.storing {
+		f.tags, f.storing = tagsOf(f.header)
+	}
 	if !f.storing {
 		f.chunk = min(passChunk, f.chunk)
 		f.vary = httpcache.VaryAny // matches no other request
@@ -186,7 +190,7 @@ func (f *Fill) releaseLocked() {
 
 // storeLocked makes the complete body an object of the store.
 func (f *Fill) storeLocked() *Object {
-	o := &Object{Meta: f.meta, Header: f.header, key: f.key, size: f.size}
+	o := &Object{Meta: f.meta, Header: f.header, key: f.key, size: f.size, tags: f.tags, checked: f.ticket}
 	if len(f.chunks) > 0 {
 		last := len(f.chunks) - 1
 		f.chunks[last] = trimmed(f.chunks[last])
@@ -197,7 +201,7 @@ func (f *Fill) storeLocked() *Object {
 	defer s.mu.Unlock()
 	s.reserved -= f.reserved
 	f.reserved = 0
-	if s.purges.since(f.ticket, []byte(f.key)) || !s.placeLocked(f, o) {
+	if gone, stale := s.purges.verdict(f.key, f.tags, f.ticket); gone || stale != 0 || s.purges.since(f.ticket, []byte(f.key)) || !s.placeLocked(f, o) {
 		return nil
 	}
 	return o

@@ -6,7 +6,7 @@ import (
 	"cdnlab/internal/httpcache"
 )
 
-// Object is a stored response. It is immutable and stays valid for those who hold it after the store has given it up.
+// Object is a stored response. It is immutable to others than its store and stays valid for those who hold it after the store has given it up.
 type Object struct {
 	Meta   httpcache.Meta
 	Header httpcache.Header
@@ -15,6 +15,8 @@ type Object struct {
 	first    []byte // the body up to the first chunk's end
 	rest     [][]byte
 	size     int64
+	tags     []uint64  // hashes of its surrogate keys
+	checked  Ticket    // purges up to it have been held against the object; guarded by the store's mutex
 	variants *variants // not nil: no response but the marker of a key whose responses vary
 }
 
@@ -89,7 +91,7 @@ func (b *Body) piece() []byte {
 const Overhead = 400
 
 func (o *Object) cost() int64 {
-	n := int64(Overhead + len(o.key) + len(o.Header) + cap(o.first))
+	n := int64(Overhead + len(o.key) + len(o.Header) + cap(o.first) + 8*cap(o.tags))
 	for _, c := range o.rest {
 		n += int64(cap(c)) + 24
 	}

@@ -1,15 +1,98 @@
 package cache
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"strings"
 
-// purgeHistory is how many purges of single keys are remembered.
-const purgeHistory = 1024
+	"cdnlab/internal/httpcache"
+)
 
-// purgeLog remembers the latest purges, so that a response that was requested before one is not stored after it.
+// Scope says what a Purge names.
+type Scope uint8
+
+// The scopes.
+const (
+	ScopeKey    Scope = iota // the primary key, with all variants
+	ScopePrefix              // all keys that begin with it
+	ScopeTag                 // responses with the surrogate key (Surrogate-Key, Cache-Tag)
+	ScopeAll
+)
+
+// Purge says which responses are no longer to be served as they are.
+type Purge struct {
+	Scope Scope
+	Value string
+	Soft  bool // they are stale from now on, and may be validated or stand in for errors; otherwise they are gone
+}
+
+// Purge makes the responses that it names unusable, those included whose fetch is under way with a Ticket from before. It takes
+// no longer for many than for one: a rule is noted with a generation number, and each response is held against the rules that
+// are newer than it when it is next looked up. What nobody asks for any more is evicted in its time.
+func (s *Store) Purge(p Purge, now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case p.Scope == ScopeAll && !p.Soft:
+		s.clearLocked()
+	case p.Scope == ScopeKey && !p.Soft:
+		s.purges.key([]byte(p.Value))
+		s.removeLocked(p.Value)
+	default:
+		s.purges.rule(p, now)
+	}
+}
+
+// Bounds of what is remembered of purges. What is older than that counts as purged, to be safe.
+const (
+	purgeHistory = 1024    // single keys, for fetches under way
+	tagHistory   = 1 << 16 // surrogate keys
+	otherHistory = 256     // prefixes, and soft purges of keys
+)
+
+// purgeLog remembers the latest purges, so that what was requested or stored before one is not served after it.
 type purgeLog struct {
 	now   Ticket // counts purges
 	floor Ticket // tickets before it are purged whatever their key: what happened to them is forgotten, or was a purge of all
 	ring  [purgeHistory]uint64
+
+	ruled     Ticket // of the latest rule; a response that was checked since needs no other check
+	ruleFloor Ticket // responses checked before it are purged: some rule since then is forgotten
+	tags      map[uint64]stamps
+	tagOrder  ring[tagRule]
+	others    ring[otherRule] // oldest first
+	allSoft   stamp
+}
+
+// stamp is when a rule was made: by the count of purges, and by the clock.
+type stamp struct {
+	at   Ticket
+	time int64
+}
+
+// stamps are the latest rules for a surrogate key.
+type stamps struct{ hard, soft stamp }
+
+type tagRule struct {
+	hash uint64
+	at   Ticket
+}
+
+type otherRule struct {
+	Purge
+	stamp
+}
+
+// ring holds the latest of a bounded number of values.
+type ring[T any] struct{ list []T }
+
+// push appends a value and returns the oldest one when there are more than most.
+func (r *ring[T]) push(v T, most int) (oldest T, full bool) {
+	if len(r.list) == most {
+		oldest, full = r.list[0], true
+		r.list = r.list[1:] // append moves the rest once the room behind is used up
+	}
+	r.list = append(r.list, v)
+	return oldest, full
 }
 
 var purgeSeed = maphash.MakeSeed()
@@ -27,6 +110,39 @@ func (l *purgeLog) all() {
 	l.floor = l.now
 }
 
+// rule notes a purge that lookups have to find out about.
+func (l *purgeLog) rule(p Purge, now int64) {
+	l.key(nil) // a ticket of its own; no key is empty
+	l.ruled = l.now
+	at := stamp{l.now, now}
+	switch p.Scope {
+	case ScopeAll:
+		l.allSoft = at
+	case ScopeTag:
+		hash := tagHash(p.Value)
+		if l.tags == nil {
+			l.tags = map[uint64]stamps{}
+		}
+		s := l.tags[hash]
+		if p.Soft {
+			s.soft = at
+		} else {
+			s.hard = at
+		}
+		l.tags[hash] = s
+		if oldest, full := l.tagOrder.push(tagRule{hash, l.now}, tagHistory); full {
+			l.ruleFloor = max(l.ruleFloor, oldest.at)
+			if s := l.tags[oldest.hash]; max(s.hard.at, s.soft.at) == oldest.at {
+				delete(l.tags, oldest.hash)
+			}
+		}
+	default:
+		if oldest, full := l.others.push(otherRule{p, at}, otherHistory); full {
+			l.ruleFloor = max(l.ruleFloor, oldest.at)
+		}
+	}
+}
+
 // since reports whether the key was purged after the ticket was taken.
 func (l *purgeLog) since(t Ticket, key []byte) bool {
 	if t < l.floor {
@@ -42,4 +158,84 @@ func (l *purgeLog) since(t Ticket, key []byte) bool {
 		}
 	}
 	return false
+}
+
+// verdict holds a response against the rules since it was last checked: gone, or stale since an instant; 0 for neither.
+func (l *purgeLog) verdict(key string, tags []uint64, checked Ticket) (gone bool, stale int64) {
+	if checked < l.ruleFloor {
+		return true, 0
+	}
+	soft := func(s stamp) {
+		if s.at > checked && (stale == 0 || s.time < stale) {
+			stale = s.time
+		}
+	}
+	soft(l.allSoft)
+	for _, t := range tags {
+		s := l.tags[t]
+		gone = gone || s.hard.at > checked
+		soft(s.soft)
+	}
+	for i := len(l.others.list) - 1; i >= 0 && l.others.list[i].at > checked; i-- {
+		if r := &l.others.list[i]; r.names(key) {
+			gone = gone || !r.Soft
+			if r.Soft {
+				soft(r.stamp)
+			}
+		}
+	}
+	return gone, stale
+}
+
+// names reports whether a rule for keys is about this one, which may be a variant's.
+func (r *otherRule) names(key string) bool {
+	rest, ok := strings.CutPrefix(key, r.Value)
+	return ok && (r.Scope == ScopePrefix || rest == "" || rest[0] == 0)
+}
+
+// currentLocked returns an entry as the purges since it was last looked up have left it; ok is false when they have taken it.
+func (s *Store) currentLocked(o *Object) (_ *Object, ok bool) {
+	if o.checked >= s.purges.ruled {
+		return o, true
+	}
+	gone, stale := s.purges.verdict(o.key, o.tags, o.checked)
+	if gone {
+		s.removeLocked(o.key)
+		return nil, false
+	}
+	if stale != 0 && o.variants == nil {
+		aged := *o
+		aged.Meta.Lifetime = min(o.Meta.Lifetime, max(0, o.Meta.Age(stale)))
+		aged.checked = s.purges.ruled
+		return &aged, s.putLocked(&aged)
+	}
+	o.checked = s.purges.ruled
+	return o, true
+}
+
+// maxTags bounds the surrogate keys of one response.
+const maxTags = 1024
+
+func tagHash(tag string) uint64 { return maphash.String(purgeSeed, tag) }
+
+// tagsOf returns the hashes of the surrogate keys of a response: those of Surrogate-Key have spaces between them, those of
+// Cache-Tag commas. ok is false when there are too many to look after.
+func tagsOf(h httpcache.Header) (tags []uint64, ok bool) {
+	for name, value := range h.All() {
+		var separator func(rune) bool
+		switch {
+		case strings.EqualFold(name, "Surrogate-Key"):
+			separator = func(c rune) bool { return c == ' ' || c == '\t' }
+		case strings.EqualFold(name, "Cache-Tag"):
+			separator = func(c rune) bool { return c == ',' }
+		default:
+			continue
+		}
+		for tag := range strings.FieldsFuncSeq(value, separator) {
+			if tag = strings.Trim(tag, " \t"); tag != "" {
+				tags = append(tags, tagHash(tag))
+			}
+		}
+	}
+	return tags, len(tags) <= maxTags
 }

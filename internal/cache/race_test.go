@@ -77,9 +77,9 @@ func TestConcurrentUse(t *testing.T) {
 				case n < 12:
 					fetch(t, s, rng, key, value)
 				case n == 12:
-					s.Delete([]byte(key))
+					s.Purge(Purge{Value: key}, 0)
 				case n == 13 && rng.IntN(10) == 0:
-					s.Clear()
+					s.Purge(Purge{Scope: ScopeAll}, 0)
 				default:
 					ask.Reset([]byte("GET"))
 					ask.Add([]byte("A"), []byte(value))

@@ -21,8 +21,8 @@ func TestReplaceAfterValidation(t *testing.T) {
 		{"meaning and header are new, the body is kept", admitted("Age", "new"), nil, "new body"},
 		{"no longer admitted", refused, nil, "nothing"},
 		{"varies by now", admitted("Age", "new", "Vary", "X"), nil, "nothing"},
-		{"deleted meanwhile", admitted("Age", "new"), func(_ *testing.T, s *Store) { s.Delete([]byte("k")) }, "nothing"},
-		{"cleared meanwhile", admitted("Age", "new"), func(_ *testing.T, s *Store) { s.Clear() }, "nothing"},
+		{"deleted meanwhile", admitted("Age", "new"), func(_ *testing.T, s *Store) { s.Purge(Purge{Value: "k"}, 0) }, "nothing"},
+		{"cleared meanwhile", admitted("Age", "new"), func(_ *testing.T, s *Store) { s.Purge(Purge{Scope: ScopeAll}, 0) }, "nothing"},
 		{"another response meanwhile", admitted("Age", "new"), func(t *testing.T, s *Store) {
 			put(t, s, "k", askFor(), admitted("Age", "newer"), "other")
 		}, "newer other"},
@@ -118,7 +118,7 @@ func TestPurgeKeepsEarlierFetchesOut(t *testing.T) {
 	others := func(n int) func(*Store) {
 		return func(s *Store) {
 			for i := range n {
-				s.Delete(fmt.Append(nil, "other", i))
+				s.Purge(Purge{Value: fmt.Sprint("other", i)}, 0)
 			}
 		}
 	}
@@ -128,14 +128,14 @@ func TestPurgeKeepsEarlierFetchesOut(t *testing.T) {
 		stored bool
 	}{
 		{"nothing purged", func(*Store) {}, true},
-		{"key deleted", func(s *Store) { s.Delete([]byte("k")) }, false},
-		{"key deleted, then others", func(s *Store) { s.Delete([]byte("k")); others(10)(s) }, false},
-		{"key deleted, then more others than are remembered", func(s *Store) { s.Delete([]byte("k")); others(3 * purgeHistory)(s) }, false},
+		{"key deleted", func(s *Store) { s.Purge(Purge{Value: "k"}, 0) }, false},
+		{"key deleted, then others", func(s *Store) { s.Purge(Purge{Value: "k"}, 0); others(10)(s) }, false},
+		{"key deleted, then more others than are remembered", func(s *Store) { s.Purge(Purge{Value: "k"}, 0); others(3 * purgeHistory)(s) }, false},
 		{"another key deleted", others(1), true},
 		{"as many others deleted as are remembered", others(purgeHistory), true},
 		{"more others deleted than are remembered: to be safe", others(purgeHistory + 1), false},
-		{"cleared", (*Store).Clear, false},
-		{"cleared, then another key deleted", func(s *Store) { s.Clear(); others(1)(s) }, false},
+		{"cleared", func(s *Store) { s.Purge(Purge{Scope: ScopeAll}, 0) }, false},
+		{"cleared, then another key deleted", func(s *Store) { s.Purge(Purge{Scope: ScopeAll}, 0); others(1)(s) }, false},
 	}
 	moments := []struct {
 		name  string
@@ -194,7 +194,7 @@ func TestPurgeOfAKeyTakesVariantsUnderWay(t *testing.T) {
 	s := New(Config{Budget: 1 << 20})
 	putAccept(t, s, "a")
 	f := begin(s, "k", askFor("Accept", "b"), admitted("Vary", "Accept"))
-	s.Delete([]byte("k"))
+	s.Purge(Purge{Value: "k"}, 0)
 	if o := complete(t, f); o != nil || selected(s, "k", "ab") != "" {
 		t.Errorf("Complete() = %v, selected %q, want nothing stored", o, selected(s, "k", "ab"))
 	}

@@ -65,7 +65,7 @@ func New(cfg Config) *Store {
 func (s *Store) Find(key []byte, ask *httpcache.Ask) (*Object, httpcache.Fwd) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o, ok := s.entries.Get(text(key))
+	o, ok := s.getLocked(key)
 	if !ok {
 		return nil, httpcache.FwdURIMiss
 	}
@@ -73,21 +73,31 @@ func (s *Store) Find(key []byte, ask *httpcache.Ask) (*Object, httpcache.Fwd) {
 		return o, httpcache.FwdNone
 	}
 	s.scratch = o.variants.appendKey(s.scratch[:0], key, ask)
-	if o, ok = s.entries.Get(text(s.scratch)); !ok {
+	if o, ok = s.getLocked(s.scratch); !ok {
 		return nil, httpcache.FwdVaryMiss
 	}
 	return o, httpcache.FwdNone
 }
 
+func (s *Store) getLocked(key []byte) (*Object, bool) {
+	o, ok := s.entries.Get(text(key))
+	if !ok {
+		return nil, false
+	}
+	return s.currentLocked(o)
+}
+
 // Replace puts another meaning and header on a stored body: what a validation or a HEAD found. It returns the new object,
 // which serves the request at hand in any case, and stores it unless the store holds something newer than old by now.
 func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
-	fresh := *old
-	fresh.Meta, fresh.Header = adm.Meta, adm.Header
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	fresh := *old
+	fresh.Meta, fresh.Header = adm.Meta, adm.Header
+	tags, storable := tagsOf(adm.Header)
+	fresh.tags = tags
 	if held, ok := s.entries.Peek(old.key); ok && held == old {
-		if adm.Stored && adm.Meta.Vary == old.Meta.Vary {
+		if adm.Stored && storable && adm.Meta.Vary == old.Meta.Vary {
 			s.putLocked(&fresh)
 		} else {
 			s.removeLocked(old.key)
@@ -96,19 +106,8 @@ func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
 	return &fresh
 }
 
-// Delete removes what is stored under a primary key, all variants included, and keeps fetches under way that hold a Ticket
-// taken before from being stored.
-func (s *Store) Delete(key []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.purges.key(key)
-	s.removeLocked(string(key))
-}
-
-// Clear removes everything at once, and keeps fetches under way that hold a Ticket taken before from being stored.
-func (s *Store) Clear() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// clearLocked removes everything at once, and keeps fetches under way from being stored.
+func (s *Store) clearLocked() {
 	s.purges.all()
 	s.entries = s.cfg.Eviction()
 	s.bytes = 0

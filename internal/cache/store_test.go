@@ -219,10 +219,10 @@ func TestDeleteAndClear(t *testing.T) {
 		purge func(*Store)
 		left  string // of the keys a and v
 	}{
-		{"delete", func(s *Store) { s.Delete([]byte("a")) }, "v"},
-		{"delete of a key that varies takes all variants", func(s *Store) { s.Delete([]byte("v")) }, "a"},
-		{"delete of nothing", func(s *Store) { s.Delete([]byte("x")) }, "av"},
-		{"clear", (*Store).Clear, ""},
+		{"delete", func(s *Store) { s.Purge(Purge{Value: "a"}, 0) }, "v"},
+		{"delete of a key that varies takes all variants", func(s *Store) { s.Purge(Purge{Value: "v"}, 0) }, "a"},
+		{"delete of nothing", func(s *Store) { s.Purge(Purge{Value: "x"}, 0) }, "av"},
+		{"clear", func(s *Store) { s.Purge(Purge{Scope: ScopeAll}, 0) }, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -47,7 +47,7 @@ func (s *Store) placeLocked(f *Fill, o *Object) bool {
 		return s.putLocked(o)
 	case !varies || held.variants.vary != f.vary:
 		s.markers++
-		held = &Object{key: f.key, variants: &variants{vary: f.vary, generation: s.markers}}
+		held = &Object{key: f.key, checked: s.purges.ruled, variants: &variants{vary: f.vary, generation: s.markers}}
 		if !s.putLocked(held) {
 			return false
 		}

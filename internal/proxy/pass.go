@@ -30,7 +30,7 @@ func (s *Server) fetchHead(ctx context.Context, r *request, old *cache.Object) {
 		if adm, matched := httpcache.FreshenByHead(&stored, &r.ask, resp, &r.site.policy); matched {
 			s.store.Replace(old, adm)
 		} else {
-			s.store.Delete(r.key)
+			s.store.Purge(cache.Purge{Value: string(r.key)}, r.now)
 		}
 	})
 }
@@ -63,7 +63,7 @@ func (s *Server) relay(ctx context.Context, r *request, result stats.Result, old
 func (s *Server) invalidate(r *request, resp *response) {
 	for _, target := range httpcache.Targets(string(r.host), string(r.target), resp.header) {
 		key := httpcache.AppendKey(nil, r.site.host, []byte(target), r.site.Cache.Query)
-		s.store.Delete(key)
+		s.store.Purge(cache.Purge{Value: string(key)}, r.now)
 		s.flights.forget(key)
 	}
 }
