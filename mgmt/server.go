@@ -134,6 +134,7 @@ func (s *Server) newRoutes() []route {
 		{"GET", "/api/v1/audit", "the last calls that changed something, or were to", false, s.getAudit},
 		{"GET", "/api/v1/topology", "nodes, client places and sites with their addresses", false, s.getTopology},
 		{"GET", "/api/v1/explain", "?url=&from=: why this PoP, what each tier did", false, s.getExplain},
+		{"POST", "/api/v1/purge", "the body says what the caches are to forget: one of url, prefix, key and all; soft makes it stale", true, s.addPurge},
 		{"GET", "/api/v1/faults", "the faults that hold", false, s.getFaults},
 		{"POST", "/api/v1/faults", "the body says what goes wrong: target, down, reset, latency, jitter, loss, bandwidth, slow_disk, for", true, s.addFault},
 		{"DELETE", "/api/v1/faults", "?id=: end a fault", true, s.removeFault},

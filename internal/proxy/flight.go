@@ -79,6 +79,13 @@ func (f *flights) forget(key []byte) {
 	}
 }
 
+// forgetAll keeps later requests from joining any fetch.
+func (f *flights) forgetAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.byKey)
+}
+
 // apart remembers for a while which keys had answers that no other request could use. Requests for them do not wait for each
 // other, and go upstream as the client sent them.
 type apart struct {

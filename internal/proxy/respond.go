@@ -282,6 +282,11 @@ func (s *Server) finish(r *request, n int64) {
 		}
 		s.cfg.Record(&r.record)
 	}
+	r.release()
+}
+
+// release gives the request back to the pool.
+func (r *request) release() {
 	r.rc, r.body, r.out, r.record = nil, requestBody{}, outcome{}, Record{}
 	requests.Put(r)
 }

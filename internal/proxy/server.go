@@ -134,6 +134,9 @@ func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
 		s.fail(r, bad)
 		return
 	}
+	if s.servePurge(r) {
+		return
+	}
 	if bad := s.route(r); bad != nil {
 		s.fail(r, bad)
 		return
