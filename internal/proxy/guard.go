@@ -14,6 +14,8 @@ type Guard interface {
 	Client(peer netip.Addr, forwarded []string) netip.Addr
 	// Check decides, and appends the lines that its decision adds to the response's head to lines, each with its CR LF.
 	Check(now time.Time, v *Visit, lines []byte) (Pass, []byte)
+	// Replaces reports whether the lines of Check take the place of a field from upstream.
+	Replaces(name string) bool
 }
 
 // Visit is what a Guard is told of a request. It holds during the call.
@@ -51,6 +53,12 @@ func (s *Server) admit(ctx context.Context, r *request) bool {
 	return true
 }
 
+// replaced reports whether the guard has said what a field from upstream says. What is stored keeps it, for requests of which
+// the guard says nothing.
+func (s *Server) replaced(r *request, name string) bool {
+	return len(r.limits) > 0 && s.cfg.Guard.Replaces(name)
+}
+
 // pause waits; false says that ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
@@ -68,11 +76,11 @@ func (s *Server) peerOf(r *request) netip.Addr {
 	if s.cfg.Guard == nil || r.ask.Get(forwardedFor) == "" {
 		return r.peer
 	}
-	var lines []string
+	r.forwarded = r.forwarded[:0]
 	for v := range r.ask.Values(forwardedFor) {
-		lines = append(lines, v)
+		r.forwarded = append(r.forwarded, v)
 	}
-	return s.cfg.Guard.Client(r.peer, lines)
+	return s.cfg.Guard.Client(r.peer, r.forwarded)
 }
 
 const forwardedFor = "X-Forwarded-For"
