@@ -1,9 +1,14 @@
 package proxy
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +18,7 @@ import (
 type doorman struct {
 	lines string
 	pass  atomic.Pointer[Pass] // nil lets pass
+	asked atomic.Int64
 }
 
 // limitLines are those of a guard with a limit.
@@ -27,6 +33,7 @@ func (d *doorman) Check(_ time.Time, v *Visit, lines []byte) (Pass, []byte) {
 		return Pass{}, lines
 	}
 	lines = append(lines, d.lines...)
+	d.asked.Add(1)
 	if p := d.pass.Load(); p != nil {
 		return *p, lines
 	}
@@ -88,4 +95,92 @@ func TestGuardReplacesFieldsOfTheOrigin(t *testing.T) {
 	}
 	f.pass(2 * time.Minute)
 	check("a validated response", f.get("/a"), 200, "REVALIDATED", own, "")
+}
+
+// held starts a tier whose guard holds every request back for a time, and counts the ends of that. stop begins its stop, which
+// f.stop waits for.
+func held(t *testing.T, set setup, d time.Duration, s script) (f *tier, door *doorman, done *atomic.Int64, stop func()) {
+	t.Helper()
+	door, done = &doorman{lines: limitLines}, new(atomic.Int64)
+	door.pass.Store(&Pass{Delay: d, Done: func() { done.Add(1) }})
+	set.guard = door
+	f = prepare(t, set, s)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := f.run(ctx)
+	f.stop = sync.OnceFunc(func() { f.ends(ended) })
+	t.Cleanup(func() {
+		cancel()
+		f.stop()
+	})
+	return f, door, done, cancel
+}
+
+func TestHeldRequestPassesInItsTurn(t *testing.T) {
+	const d = 20 * time.Millisecond
+	f, _, done, _ := held(t, setup{}, d, func(c *call) bool {
+		_, _ = io.CopyN(io.Discard, c.br, 5) // of the POST
+		return fresh(c)
+	})
+	c := f.connect()
+	began := time.Now()
+	c.send("POST /a HTTP/1.1\r\nHost: www.cdn.test\r\nContent-Length: 5\r\n\r\nhe", "llo")
+	if a := c.read("POST"); a.status != 200 || time.Since(began) < d {
+		t.Errorf("POST = %d after %v, want 200 after at least %v", a.status, time.Since(began), d)
+	}
+	began = time.Now()
+	c.send(requestHead11("POST", "/b", "Content-Length: 5"), "hello", requestHead11("POST", "/c", "Content-Length: 5"), "hello")
+	for range 2 {
+		if a := c.read("POST"); a.status != 200 {
+			t.Errorf("one of two that came together = %d, want 200", a.status)
+		}
+	}
+	if took := time.Since(began); took < 2*d || done.Load() != 3 {
+		t.Errorf("two took %v and %d holds have ended, want at least %v and 3", took, done.Load(), 2*d)
+	}
+}
+
+// Nothing is done for a client that no longer waits for its turn.
+func TestHeldRequestOfAClientThatIsGone(t *testing.T) {
+	for name, leave := range map[string]func(*net.TCPConn) error{
+		"closed": (*net.TCPConn).Close,
+		"half":   (*net.TCPConn).CloseWrite,
+		"reset": func(c *net.TCPConn) error {
+			return errors.Join(c.SetLinger(0), c.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, door, done, _ := held(t, setup{drain: time.Hour}, time.Hour, fresh)
+			c := f.connect()
+			c.send(requestHead11("GET", "/a"))
+			f.wait("the guard to be asked", func() bool { return door.asked.Load() == 1 })
+			if err := leave(c.conn.(*net.TCPConn)); err != nil {
+				t.Fatal(err)
+			}
+			if r := f.finished(); r.Status != 499 || r.Cache != "LIMITED" || done.Load() != 1 {
+				t.Errorf("finished as %d %s with %d holds ended, want 499 LIMITED and 1", r.Status, r.Cache, done.Load())
+			}
+			if n := f.origin().count(); n != 0 {
+				t.Errorf("the origin was asked %d times, want 0", n)
+			}
+		})
+	}
+}
+
+// A request that is held back has not begun: the stop does not spend its time on it.
+func TestHeldRequestAtTheStop(t *testing.T) {
+	f, door, done, stop := held(t, setup{drain: time.Hour}, time.Hour, fresh)
+	c := f.connect()
+	c.send(requestHead11("GET", "/a"))
+	f.wait("the guard to be asked", func() bool { return door.asked.Load() == 1 })
+	stop()
+	if a := c.read("GET"); a.status != 503 || a.header.Get("X-Cache") != "ERROR, paris-1" {
+		t.Errorf("GET = %d %s, want 503 ERROR", a.status, a.header.Get("X-Cache"))
+	}
+	if !c.closed() {
+		t.Errorf("the connection outlives the stop")
+	}
+	f.stop()
+	if done.Load() != 1 || f.origin().count() != 0 {
+		t.Errorf("%d holds have ended and the origin was asked %d times, want 1 and 0", done.Load(), f.origin().count())
+	}
 }

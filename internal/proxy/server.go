@@ -143,7 +143,7 @@ func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
 		r.ask.Set("CDN-Client-Country", c.Country)
 		r.ask.Set("CDN-Client-City", c.City)
 	}
-	if s.admit(ctx, r) {
+	if s.admit(r) {
 		s.handle(ctx, r)
 	}
 }
