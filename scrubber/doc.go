@@ -4,7 +4,7 @@
 //	              │
 //	              ├─ on the block list ─────────────▶ 429, or 403 when a person put it there
 //	              ├─ over the limit of a rule ──────▶ 429 with Retry-After; Block puts the client on the list
-//	              ├─ its turn is to come ───────────▶ passes after Delay
+//	              ├─ its turn is to come ───────────▶ passes after Delay, unless as many as MaxHeld wait already: 429
 //	              └─ otherwise ─────────────────────▶ passes, with RateLimit and RateLimit-Policy in the response
 //
 // A [Rule] matches requests by site and path, takes a key from each (the client's address, the site, the class of the path, a

@@ -138,3 +138,21 @@ func TestFieldsAllocateLittle(t *testing.T) {
 		t.Errorf("Fields allocates %v times, want 1 at most", got)
 	}
 }
+
+func TestIsField(t *testing.T) {
+	for name, want := range map[string]bool{
+		"RateLimit": true, "ratelimit": true, "RateLimit-Policy": true, "RATELIMIT-POLICY": true, "X-RateLimit-Limit": true,
+		"x-ratelimit-used": true, "RateLimit-Limit": false, "RateLimits": false, "X-RateLimit": false, "X-RateLimit-": false, "Retry-After": false,
+		"Content-Language": false, "Alt-Range": false, "": false,
+	} {
+		if got := IsField(name); got != want {
+			t.Errorf("IsField(%q) = %v, want %v", name, got, want)
+		}
+	}
+	d := Decision{rule: &rule{}}
+	d.Fields(func(name string, _ []byte) {
+		if !IsField(name) && name != "Retry-After" {
+			t.Errorf("IsField(%q) = false, and Fields sets it", name)
+		}
+	})
+}

@@ -62,6 +62,7 @@ type Verdict struct {
 	// RetryAfter is, for a refused request, the wait after which it would pass if nothing else came in between; Never when it
 	// costs more than the limit ever has.
 	RetryAfter time.Duration
+	Crowded    bool // refused only because too many requests are held back already; see Config.MaxHeld
 }
 
 // Never is the RetryAfter of a request that costs more than its limit ever allows.

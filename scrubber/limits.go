@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/bits"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,9 @@ type Config struct {
 	Trusted []netip.Prefix // the proxies whose X-Forwarded-For is believed
 	Memory  int64          // bytes for the keys of each rule; 8 MiB when 0
 	Seed    [16]byte       // the secret by which keys are hashed; a random one when all zero
+	// MaxHeld bounds the requests that are held back at the same time: one that would be another is refused. Who checks then calls
+	// Release for each request that passes with a Delay, once that is over. 0 sets no bound and counts none.
+	MaxHeld int
 }
 
 // Limits decides whether requests may pass: by a block list first, then by every rule that is about them. Its methods may be
@@ -35,6 +39,8 @@ type Limits struct {
 	secret  sipKey
 	list    blocklist
 	counts  counts
+	maxHeld int64
+	held    atomic.Int64 // at most maxHeld, but for those that find out
 }
 
 // New reserves the memory. The error names every fault of the rules.
@@ -46,6 +52,9 @@ func New(c Config) (*Limits, error) {
 		rand.Read(c.Seed[:]) // never fails
 	}
 	var faults []error
+	if c.MaxHeld < 0 {
+		faults = append(faults, fmt.Errorf("held: %d are less than none", c.MaxHeld))
+	}
 	if len(c.Rules) > MaxRules {
 		faults = append(faults, fmt.Errorf("%d rules are more than %d", len(c.Rules), MaxRules))
 	}
@@ -75,6 +84,7 @@ func New(c Config) (*Limits, error) {
 	}
 	l.list.secret = l.secret
 	l.counts = newCounts(len(c.Rules))
+	l.maxHeld = int64(c.MaxHeld)
 	return l, nil
 }
 
@@ -86,6 +96,7 @@ type Decision struct {
 	Limit   int64  // the most that Remaining can be; 0 without a rule
 
 	rule *rule
+	held bool // has a place among the held
 }
 
 // Check decides about a request. All rules that are about it must let it pass; then all of them count it, otherwise none does.
@@ -101,6 +112,9 @@ func (l *Limits) Check(now int64, q Request) Decision {
 	}
 	var d Decision
 	blocks := l.check(0, now, &q, true, tally, &d)
+	if d.held && !d.OK {
+		l.Release()
+	}
 	for ; blocks != 0; blocks &= blocks - 1 {
 		i := bits.TrailingZeros64(blocks)
 		r := &l.rules[i]
@@ -126,6 +140,9 @@ func (l *Limits) check(i int, now int64, q *Request, pass bool, tally tally, d *
 	class, cost := r.class(q.Path)
 	slot, s, log := l.tables[i].find(r.key(l.secret, q, class))
 	next, v := r.law.peek(s, log, now, cost)
+	if pass && v.OK && v.Delay > 0 && !l.hold(d) {
+		v = Verdict{Crowded: true, Reset: v.Reset, RetryAfter: v.Delay}
+	}
 	blocks = l.check(i+1, now, q, pass && v.OK, tally, d)
 	pass = pass && v.OK && d.OK
 	if pass && cost > 0 {
@@ -135,7 +152,7 @@ func (l *Limits) check(i int, now int64, q *Request, pass bool, tally tally, d *
 	switch {
 	case !v.OK:
 		tally.add(i, refused)
-		if r.Response == Block {
+		if r.Response == Block && !v.Crowded {
 			blocks |= 1 << i
 		}
 	case pass && v.Delay > 0:
@@ -146,6 +163,24 @@ func (l *Limits) check(i int, now int64, q *Request, pass bool, tally tally, d *
 	d.merge(r, &v)
 	return blocks
 }
+
+// hold gives the request of a decision a place among the held, if there is one.
+func (l *Limits) hold(d *Decision) bool {
+	if l.maxHeld == 0 || d.held {
+		return true
+	}
+	d.held = l.held.Add(1) <= l.maxHeld
+	if !d.held {
+		l.Release()
+	}
+	return d.held
+}
+
+// Release ends the hold of a request that passed with a Delay, whatever has ended it. It is for a Limits with a MaxHeld alone.
+func (l *Limits) Release() { l.held.Add(-1) }
+
+// Held is how many requests are held back; 0 without a MaxHeld.
+func (l *Limits) Held() int { return int(min(l.held.Load(), l.maxHeld)) }
 
 // merge keeps the stricter one of d, the decision of the rules behind r, and v, the verdict of r.
 func (d *Decision) merge(r *rule, v *Verdict) {

@@ -5,8 +5,10 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -269,5 +271,72 @@ func TestCheckConcurrently(t *testing.T) {
 	}
 	if sum != 100 {
 		t.Errorf("%d requests pass, want 100", sum)
+	}
+}
+
+// No more requests are held back at once than MaxHeld; what would be another is refused, spends nothing and blocks nobody.
+func TestHeldRequestsAreBounded(t *testing.T) {
+	queue := Rule{Name: "queue", Limit: Limit{Algorithm: LeakyBucket, Rate: 2, Per: time.Second, Burst: 8}, Match: Match{Path: "/"}, Response: Block, BlockFor: time.Minute}
+	delay := Rule{Name: "queue", Limit: Limit{Algorithm: TokenBucket, Rate: 2, Per: time.Second, Burst: 1, MaxDelay: 4 * time.Second}, Match: Match{Path: "/"}, Response: Delay}
+	wide := bucketOf("wide", 1000)
+	none := bucketOf("none", 1)
+	none.Match.Path = "/none"
+	for _, rules := range [][]Rule{{queue, wide, none}, {none, wide, delay}} {
+		l := mustLimits(t, Config{Rules: rules, MaxHeld: 2})
+		check := func(what string, d Decision, ok bool, delay, after time.Duration, held int) {
+			t.Helper()
+			if d.OK != ok || d.Delay != delay || d.RetryAfter != after || d.Crowded == ok || d.Rule != "queue" || l.Held() != held {
+				t.Errorf("%s: Check = %+v by %s with %d held, want OK %v, a delay of %v, a retry after %v, by queue, with %d held",
+					what, d.Verdict, d.Rule, l.Held(), ok, delay, after, held)
+			}
+		}
+		const half = 500 * time.Millisecond
+		check("at once", l.Check(second, from("192.0.2.1")), true, 0, 0, 0)
+		check("first to wait", l.Check(second, from("192.0.2.1")), true, half, 0, 1)
+		check("second to wait", l.Check(second, from("192.0.2.1")), true, 2*half, 0, 2)
+		check("one too many", l.Check(second, from("192.0.2.1")), false, 0, 3*half, 2)
+		check("another client that need not wait", l.Check(second, from("192.0.2.2")), true, 0, 0, 2)
+		check("another client that would wait", l.Check(second, from("192.0.2.2")), false, 0, half, 2)
+		l.Release()
+		check("after one has left", l.Check(second, from("192.0.2.1")), true, 3*half, 0, 2)
+		l.Release()
+		if d := l.Check(second, *request("192.0.2.3", "", "/none")); !d.OK {
+			t.Errorf("Check = %+v, want OK", d)
+		}
+		if d := l.Check(second, *request("192.0.2.3", "", "/none")); d.OK || d.Rule != "none" || d.Crowded || l.Held() != 1 {
+			t.Errorf("refused by another rule: Check = %+v by %s with %d held, want refused by none with 1", d.Verdict, d.Rule, l.Held())
+		}
+		if b := l.Blocked(second); len(b) > 0 {
+			t.Errorf("Blocked = %+v, want nobody", b)
+		}
+	}
+	if _, err := New(Config{MaxHeld: -1}); err == nil {
+		t.Error("New with a MaxHeld of -1 = nil, want an error")
+	}
+}
+
+func TestHeldRequestsAreBoundedAcrossCores(t *testing.T) {
+	const most = 3
+	l := mustLimits(t, Config{MaxHeld: most, Rules: []Rule{{Name: "queue", Limit: Limit{Algorithm: LeakyBucket, Rate: 1000, Per: time.Second, Burst: 20000}}}})
+	var held, peak atomic.Int64
+	var work sync.WaitGroup
+	for range 8 {
+		work.Go(func() {
+			for range 2000 {
+				if d := l.Check(second, from("192.0.2.1")); d.Delay == 0 {
+					continue
+				}
+				n := held.Add(1)
+				for p := peak.Load(); n > p && !peak.CompareAndSwap(p, n); p = peak.Load() {
+				}
+				runtime.Gosched()
+				held.Add(-1)
+				l.Release()
+			}
+		})
+	}
+	work.Wait()
+	if peak.Load() > most || l.Held() != 0 {
+		t.Errorf("up to %d were held, and %d are, want at most %d and none", peak.Load(), l.Held(), most)
 	}
 }

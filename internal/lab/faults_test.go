@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"syscall"
@@ -97,6 +98,138 @@ func TestFaultsThatSlowDoSoWhereTheyAre(t *testing.T) {
 			t.Errorf("after the fault ended a fetch takes %v", took)
 		}
 	})
+}
+
+// slowed says how slow a fault makes some fetches, and what all but such a fault is faster than.
+const slowed = 100 * time.Millisecond
+
+// harms are faults, each with the least that is to be seen of it from outside. A fetch is answered, or ends, within a minute.
+var harms = map[string]struct {
+	spec  mgmt.FaultSpec
+	shows func(t *testing.T, l *testLab, c *http.Client) error // nil once its effect was seen
+}{
+	"a server is down": {mgmt.FaultSpec{Target: "paris", Down: true}, failsWith(syscall.ECONNREFUSED)},
+	"a link is down": {mgmt.FaultSpec{Target: "paris:eu", Down: true}, func(t *testing.T, l *testLab, c *http.Client) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		if status, err := l.try(ctx, c); err == nil && status == 200 {
+			return errors.New("a fetch across it was answered")
+		}
+		return nil
+	}},
+	"latency":   {mgmt.FaultSpec{Target: "eu", Latency: "150ms"}, everyFetchTakes(150 * time.Millisecond)},
+	"bandwidth": {mgmt.FaultSpec{Target: "paris:eu", Bandwidth: "60kbps"}, everyFetchTakes(slowed)},
+	"slow disk": {mgmt.FaultSpec{Target: "main", SlowDisk: "150ms"}, everyFetchTakes(150 * time.Millisecond)},
+	"jitter": {mgmt.FaultSpec{Target: "paris:eu", Jitter: "400ms"}, func(t *testing.T, l *testLab, c *http.Client) error {
+		slowest, fastest := time.Duration(0), time.Hour
+		for range 20 {
+			took := l.fetchTime(t, c)
+			if slowest, fastest = max(slowest, took), min(fastest, took); slowest-fastest >= slowed {
+				return nil
+			}
+		}
+		return fmt.Errorf("20 fetches took %v to %v", fastest, slowest)
+	}},
+	"loss": {mgmt.FaultSpec{Target: "paris:eu", Loss: "50%"}, func(t *testing.T, l *testLab, c *http.Client) error {
+		for range 20 {
+			if l.fetchTime(t, c) >= 200*time.Millisecond { // the least retransmission timeout
+				return nil
+			}
+		}
+		return errors.New("20 fetches have lost nothing")
+	}},
+	"reset": {mgmt.FaultSpec{Target: "paris", Reset: true}, failsWith(syscall.ECONNRESET)},
+}
+
+func failsWith(want error) func(*testing.T, *testLab, *http.Client) error {
+	return func(t *testing.T, l *testLab, c *http.Client) error {
+		c.CloseIdleConnections()
+		if status, err := l.try(t.Context(), c); !errors.Is(err, want) {
+			return fmt.Errorf("a fetch = %d, %v, want %v", status, err, want)
+		}
+		return nil
+	}
+}
+
+func everyFetchTakes(least time.Duration) func(*testing.T, *testLab, *http.Client) error {
+	return func(t *testing.T, l *testLab, c *http.Client) error {
+		for range 2 {
+			if took := l.fetchTime(t, c); took < least {
+				return fmt.Errorf("a fetch took %v, want at least %v", took, least)
+			}
+		}
+		return nil
+	}
+}
+
+// try fetches a path that no cache has.
+func (l *testLab) try(ctx context.Context, c *http.Client) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("http://%s/synthetic/1KiB/%d", l.site, time.Now().UnixNano()), nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
+}
+
+// mended waits until fetches are as fast as without faults: so many in a row that neither jitter nor loss can have spared all.
+func (l *testLab) mended(t *testing.T, c *http.Client) {
+	t.Helper()
+	waitFor(t, "the fault's effect to end", func() error {
+		for range 8 {
+			began := time.Now()
+			if status, err := l.try(t.Context(), c); err != nil || status != 200 {
+				return fmt.Errorf("a fetch = %d, %v", status, err)
+			}
+			if took := time.Since(began); took >= slowed {
+				return fmt.Errorf("a fetch took %v", took)
+			}
+		}
+		return nil
+	})
+}
+
+// Every fault has its effect until it is removed, or until its time is over and not before.
+func TestEveryFaultShowsUntilItEnds(t *testing.T) {
+	const length = time.Second
+	for name, harm := range harms {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := startLabWith(t, "tiny", lab.Options{}, near...)
+			c := l.direct(t)
+			l.mended(t, c)
+			f := l.breaks(t, harm.spec)
+			if err := harm.shows(t, l, c); err != nil {
+				t.Errorf("until it is removed: %v", err)
+			}
+			l.mends(t, f)
+			l.mended(t, c)
+			harm.spec.For = length.String()
+			began := time.Now()
+			l.breaks(t, harm.spec)
+			err := harm.shows(t, l, c)
+			if held := time.Since(began) < length; held && err != nil {
+				t.Errorf("for its time: %v", err)
+			} else if held && len(l.Faults()) != 1 && time.Since(began) < length {
+				t.Errorf("it has ended after %v, want %v", time.Since(began), length)
+			}
+			waitFor(t, "the end of the fault", func() error {
+				if all := l.Faults(); len(all) > 0 {
+					return fmt.Errorf("%+v holds", all)
+				}
+				return nil
+			})
+			if lasted := time.Since(began); lasted < length {
+				t.Errorf("it held for %v, want %v", lasted, length)
+			}
+			l.mended(t, c)
+		})
+	}
 }
 
 func TestAServerThatIsDownComesBackCold(t *testing.T) {

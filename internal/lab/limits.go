@@ -13,6 +13,9 @@ import (
 	"cdnlab/topology"
 )
 
+// maxHeld is how many requests an edge server holds back at the same time, each with a connection and a goroutine.
+const maxHeld = 10_000
+
 // scrubbers are the limits of each edge server. They outlive a restart of their server: a block list is the lab's.
 type scrubbers struct {
 	epoch time.Time // of their instants
@@ -32,7 +35,7 @@ func (s *scrubbers) guard(n topology.NodeName, t *topology.Topology) (proxy.Guar
 	l, ok := s.of[n]
 	if !ok {
 		var err error
-		if l, err = scrubber.New(scrubber.Config{Rules: scrubber.Rules(t), Trusted: trusted(t)}); err != nil {
+		if l, err = scrubber.New(scrubber.Config{Rules: scrubber.Rules(t), Trusted: trusted(t), MaxHeld: maxHeld}); err != nil {
 			return nil, err
 		}
 		s.of[n], s.names = l, append(s.names, n)
@@ -69,7 +72,11 @@ func (g *guard) Check(now time.Time, v *proxy.Visit, lines []byte) (proxy.Pass, 
 	}
 	p := proxy.Pass{Status: d.Status(), Delay: d.Delay}
 	switch {
+	case d.OK && d.Delay > 0:
+		p.Done = g.limits.Release
 	case d.OK:
+	case d.Crowded:
+		p.Why = fmt.Sprintf("%s would have to wait for its turn by the limit %s, and too many requests wait here", v.Client, d.Rule)
 	case d.Blocked && d.Rule == scrubber.Manual:
 		p.Why = fmt.Sprintf("%s is blocked here", v.Client)
 	case d.Blocked:
@@ -79,6 +86,9 @@ func (g *guard) Check(now time.Time, v *proxy.Visit, lines []byte) (proxy.Pass, 
 	}
 	return p, lines
 }
+
+// Replaces implements proxy.Guard.
+func (g *guard) Replaces(name string) bool { return scrubber.IsField(name) }
 
 // all returns the limits of every edge server that runs here.
 func (s *scrubbers) all() (names []topology.NodeName, limits []*scrubber.Limits) {

@@ -102,6 +102,9 @@ func Dial(ctx context.Context, path Path, dial func(context.Context) (net.Conn, 
 	return n, nil
 }
 
+// NetConn returns what the connection wraps, so that its state can be asked for. Reading or writing there goes past the link.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // abort breaks the connection off: its peer gets a RST.
 func (c *conn) abort() {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {

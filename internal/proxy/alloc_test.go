@@ -10,9 +10,14 @@ import (
 )
 
 func TestHitAllocatesNothing(t *testing.T) {
-	f := stored(t)
+	for name, set := range map[string]setup{"": {}, "limited ": {guard: &doorman{lines: limitLines}}} {
+		testHitsAllocateNothing(t, name, stored(t, set))
+	}
+}
+
+func testHitsAllocateNothing(t *testing.T, prefix string, f *tier) {
 	for _, tt := range hits {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(prefix+tt.name, func(t *testing.T) {
 			rc := requestContext(t, tt.raw)
 			if n := testing.AllocsPerRun(100, func() {
 				rc.Response.Reset()

@@ -53,9 +53,9 @@ var hits = []struct {
 }
 
 // stored returns a tier that has /a?b=c in its cache.
-func stored(t testing.TB) *tier {
-	f := start(t, setup{}, func(c *call) bool {
-		return c.write(reply("200 OK", dated+"Cache-Control: max-age=60\r\nETag: \"v1\"\r\nContent-Type: text/plain\r\n", pattern(1024)))
+func stored(t testing.TB, set setup) *tier {
+	f := start(t, set, func(c *call) bool {
+		return c.write(reply("200 OK", dated+"Cache-Control: max-age=60\r\nETag: \"v1\"\r\nContent-Type: text/plain\r\nX-RateLimit-Limit: 9\r\n", pattern(1024)))
 	})
 	if a := f.get("/a?b=c"); a.status != 200 {
 		t.Fatalf("GET = %d, want 200", a.status)
@@ -65,8 +65,13 @@ func stored(t testing.TB) *tier {
 }
 
 // BenchmarkHit is the handler's part of a hit.
-func BenchmarkHit(b *testing.B) {
-	f := stored(b)
+func BenchmarkHit(b *testing.B) { benchmarkHits(b, setup{}) }
+
+// BenchmarkHitLimited is that of a hit of which a guard speaks.
+func BenchmarkHitLimited(b *testing.B) { benchmarkHits(b, setup{guard: &doorman{lines: limitLines}}) }
+
+func benchmarkHits(b *testing.B, set setup) {
+	f := stored(b, set)
 	for _, tt := range hits {
 		b.Run(tt.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -83,7 +88,7 @@ func BenchmarkHit(b *testing.B) {
 
 // BenchmarkHitOnTheWire is a whole hit over TCP; the client reads and writes bytes alone.
 func BenchmarkHitOnTheWire(b *testing.B) {
-	f := stored(b)
+	f := stored(b, setup{})
 	c := f.connect()
 	c.send(hitRequest)
 	head, err := lineReader{c.br}.head()

@@ -125,13 +125,10 @@ func (s *Server) sendPart(r *request, c *content, spans []httpcache.Span) bool {
 // appendContent appends the stored fields that belong to a response of the given status, and Age.
 func (s *Server) appendContent(r *request, c *content, code int) []byte {
 	b := r.buf
-	if code == int(c.meta.Status) {
-		b = appendStored(b, c.header)
-	} else {
-		for name, value := range c.header.All() {
-			if !leftOut(name, code, r) {
-				b = appendLine(b, name, value)
-			}
+	same := code == int(c.meta.Status)
+	for name, value := range c.header.All() {
+		if (same || !leftOut(name, code, r)) && !s.replaced(r, name) {
+			b = appendLine(b, name, value)
 		}
 	}
 	if c.aged {

@@ -54,6 +54,7 @@ type setup struct {
 	ram   topology.Bytes // 64 MiB by default
 	drain time.Duration
 	wrap  func(net.Conn) net.Conn // of connections upstream; nil leaves them bare
+	guard Guard
 }
 
 // start starts a tier whose parents answer as the scripts say, each on a server of its own.
@@ -105,7 +106,8 @@ func prepare(t testing.TB, set setup, scripts ...script) *tier {
 	}
 	node, _ := plan.Node("paris-1")
 	f.proxy = New(Config{Node: node, Topology: top, Listener: ln, Parents: f.parents, RAM: set.ram, MaxHead: 16 << 10, Secret: secret,
-		Stats: f.stats, Log: slog.New(slog.DiscardHandler), Now: f.clock, Drain: set.drain, Record: f.record, Locate: locate})
+		Stats: f.stats, Log: slog.New(slog.DiscardHandler), Now: f.clock, Drain: set.drain, Record: f.record, Locate: locate,
+		Guard: set.guard})
 	return f
 }
 

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"net/netip"
 	"time"
 
@@ -14,6 +13,8 @@ type Guard interface {
 	Client(peer netip.Addr, forwarded []string) netip.Addr
 	// Check decides, and appends the lines that its decision adds to the response's head to lines, each with its CR LF.
 	Check(now time.Time, v *Visit, lines []byte) (Pass, []byte)
+	// Replaces reports whether the lines of Check take the place of a field from upstream.
+	Replaces(name string) bool
 }
 
 // Visit is what a Guard is told of a request. It holds during the call.
@@ -28,11 +29,12 @@ type Visit struct {
 type Pass struct {
 	Status int           // of the answer to a request that may not pass; 0 lets it pass
 	Delay  time.Duration // before it does
+	Done   func()        // called when the Delay is over, or not waited for any longer; nil for none
 	Why    string        // sentence for the one who may not
 }
 
 // admit asks the guard. It reports false when the request has been answered.
-func (s *Server) admit(ctx context.Context, r *request) bool {
+func (s *Server) admit(r *request) bool {
 	if s.cfg.Guard == nil || r.trusted {
 		return true
 	}
@@ -43,24 +45,44 @@ func (s *Server) admit(ctx context.Context, r *request) bool {
 		s.fail(r, &refusal{status: p.Status, sentence: p.Why, result: stats.Limited})
 		return false
 	}
-	if p.Delay > 0 && !pause(ctx, p.Delay) {
-		s.fail(r, s.stopping())
-		return false
+	if p.Delay > 0 {
+		if why := s.holdBack(r, &p); why != nil {
+			r.rc.SetConnectionClose()
+			s.fail(r, why)
+			return false
+		}
 	}
 	r.now = s.cfg.Now().UnixNano()
 	return true
 }
 
-// pause waits; false says that ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
+// holdBack waits until a request may pass. It is not begun: a stop does not wait for it, and neither does it wait for the turn of
+// a client that is gone.
+func (s *Server) holdBack(r *request, p *Pass) *refusal {
+	if p.Done != nil {
+		defer p.Done()
 	}
+	gone, unwatch := watch(r.rc)
+	defer unwatch()
+	turn := time.NewTimer(p.Delay)
+	defer turn.Stop()
+	select {
+	case <-turn.C:
+		return nil
+	case <-gone:
+		return &refusal{status: statusClientGone, sentence: "the client has gone", result: stats.Limited}
+	case <-r.rc.Done(): // begins the stop
+		return s.stopping()
+	}
+}
+
+// statusClientGone is for the log: nobody is there to get it.
+const statusClientGone = 499
+
+// replaced reports whether the guard has said what a field from upstream says. What is stored keeps it, for requests of which
+// the guard says nothing.
+func (s *Server) replaced(r *request, name string) bool {
+	return len(r.limits) > 0 && s.cfg.Guard.Replaces(name)
 }
 
 // peerOf is who sent the request, as a guard with trusted proxies sees it.
@@ -68,11 +90,11 @@ func (s *Server) peerOf(r *request) netip.Addr {
 	if s.cfg.Guard == nil || r.ask.Get(forwardedFor) == "" {
 		return r.peer
 	}
-	var lines []string
+	r.forwarded = r.forwarded[:0]
 	for v := range r.ask.Values(forwardedFor) {
-		lines = append(lines, v)
+		r.forwarded = append(r.forwarded, v)
 	}
-	return s.cfg.Guard.Client(r.peer, lines)
+	return s.cfg.Guard.Client(r.peer, r.forwarded)
 }
 
 const forwardedFor = "X-Forwarded-For"

@@ -24,30 +24,31 @@ const maxTarget = 8 << 10
 // request is one request, checked and taken apart once. Its bytes are the connection's: they hold until the response has been
 // sent. Requests come from a pool.
 type request struct {
-	rc      *fasthttp.RequestCtx
-	peer    netip.Addr
-	id      [32]byte // X-Request-Id
-	start   time.Time
-	now     int64         // start in nanoseconds since the epoch
-	ask     httpcache.Ask // the fields
-	method  []byte
-	host    []byte // of the target, with its port if it has one
-	target  []byte // in origin form, or "*"
-	site    *site
-	body    requestBody
-	key     []byte // primary cache key
-	trusted bool   // a node of the lab sent it: what it says about the client is believed
-	tunnel  bool   // asks for a WebSocket
-	marked  bool   // Connection nominates fields of its own: the answer is not what others would get
-	looped  bool   // has passed this node before
-	retried bool   // was sent anew for the sake of its range
-	out     outcome
-	record  Record // room for what Config.Record is given
-	buf     []byte // scratch for the response's header lines
-	client  Client // who sent it, once placed is set
-	placed  bool
-	limits  []byte // lines of the guard
-	visit   Visit
+	rc        *fasthttp.RequestCtx
+	peer      netip.Addr
+	id        [32]byte // X-Request-Id
+	start     time.Time
+	now       int64         // start in nanoseconds since the epoch
+	ask       httpcache.Ask // the fields
+	method    []byte
+	host      []byte // of the target, with its port if it has one
+	target    []byte // in origin form, or "*"
+	site      *site
+	body      requestBody
+	key       []byte // primary cache key
+	trusted   bool   // a node of the lab sent it: what it says about the client is believed
+	tunnel    bool   // asks for a WebSocket
+	marked    bool   // Connection nominates fields of its own: the answer is not what others would get
+	looped    bool   // has passed this node before
+	retried   bool   // was sent anew for the sake of its range
+	out       outcome
+	record    Record // room for what Config.Record is given
+	buf       []byte // scratch for the response's header lines
+	client    Client // who sent it, once placed is set
+	placed    bool
+	limits    []byte   // lines of the guard
+	forwarded []string // scratch for the lines of X-Forwarded-For
+	visit     Visit
 }
 
 var requests = sync.Pool{New: func() any {

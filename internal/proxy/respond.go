@@ -71,20 +71,12 @@ func appendMembers(b []byte, below httpcache.Header, field string) []byte {
 	return b
 }
 
-// appendStored appends the fields of a stored response.
-func appendStored(b []byte, h httpcache.Header) []byte {
-	for name, value := range h.All() {
-		b = appendLine(b, name, value)
-	}
-	return b
-}
-
 // appendPassed appends the fields of a response that is passed on as it came.
 func (s *Server) appendPassed(b []byte, r *request, resp *response) []byte {
 	dated := false
 	for name, value := range resp.header.Forward() {
 		switch {
-		case contains(handlingFields, name):
+		case contains(handlingFields, name), s.replaced(r, name):
 		case inner(name) && !(r.trusted && strings.EqualFold(name, errorHeader)):
 		default:
 			dated = dated || strings.EqualFold(name, "Date")

@@ -146,7 +146,7 @@ func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
 		r.ask.Set("CDN-Client-Country", c.Country)
 		r.ask.Set("CDN-Client-City", c.City)
 	}
-	if s.admit(ctx, r) {
+	if s.admit(r) {
 		s.handle(ctx, r)
 	}
 }
@@ -154,7 +154,8 @@ func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
 // begin takes a request from the pool.
 func (s *Server) begin(rc *fasthttp.RequestCtx) *request {
 	r := requests.Get().(*request)
-	*r = request{ask: r.ask, key: r.key[:0], buf: r.buf[:0], limits: r.limits[:0], visit: Visit{Header: r.visit.Header}, rc: rc, start: s.cfg.Now(), peer: addrOf(rc.RemoteAddr())}
+	*r = request{ask: r.ask, key: r.key[:0], buf: r.buf[:0], limits: r.limits[:0], forwarded: r.forwarded[:0],
+		visit: Visit{Header: r.visit.Header}, rc: rc, start: s.cfg.Now(), peer: addrOf(rc.RemoteAddr())}
 	r.now = r.start.UnixNano()
 	r.makeID()
 	return r
