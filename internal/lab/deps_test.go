@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"internal/gateway":    {"topology"},
 	"internal/uplot":      {},
 	"internal/ring":       {},
+	"internal/breaker":    {},
 	"internal/experiment": {"topology", "internal/uplot"},
 	"internal/compose":    {"topology"},
 	"edge":                {"topology", "internal/*"},
