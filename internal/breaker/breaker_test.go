@@ -73,6 +73,7 @@ func TestBreaker(t *testing.T) {
 		{"one probe at a time", Config{}, join(down, []step{{1, "go"}, {1, "stop"}, {2, "stop"}, {2, "half-open"}})},
 		{"a probe that succeeds closes", Config{}, join(down, []step{{1, "go"}, {1, "ok"}, {1, "closed"}, {1, "go"}, {1, "go"}})},
 		{"closed anew, it starts from nothing", Config{}, join(down, []step{{1, "go"}, {1, "ok"}}, times(4, 1, "fail"), []step{{1, "closed"}, {1, "fail"}, {1.9, "open"}, {2, "half-open"}})},
+		{"closed anew, it forgets the window", Config{MinVolume: 6}, join(down, []step{{1, "go"}, {1, "ok"}, {1, "fail"}, {1, "closed"}})},
 		{"a probe that fails opens for twice as long", Config{}, join(down, []step{{1, "go"}, {1, "fail"}, {1, "open"}, {2.9, "stop"}, {3, "go"}, {3, "fail"}, {6.9, "stop"}, {7, "go"}})},
 		{"MaxOpen", Config{MaxOpen: 3 * time.Second}, join(down, []step{{1, "go"}, {1, "fail"}, {3, "go"}, {3, "fail"}, {5.9, "stop"}, {6, "go"}, {6, "fail"}, {8.9, "stop"}, {9, "go"}})},
 		{"late reports while open do not count", Config{}, join(down, []step{{0, "ok"}, {0, "open"}, {0, "fail"}, {1, "half-open"}, {1, "ok"}, {1, "half-open"}})},
