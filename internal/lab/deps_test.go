@@ -24,6 +24,8 @@ var layers = map[string][]string{
 	"internal/proxy":      {"topology", "internal/stats", "internal/probe", "internal/httpcache", "internal/cache"},
 	"internal/gateway":    {"topology"},
 	"internal/uplot":      {},
+	"internal/ring":       {},
+	"internal/breaker":    {},
 	"internal/experiment": {"topology", "internal/uplot"},
 	"internal/compose":    {"topology"},
 	"edge":                {"topology", "internal/*"},
