@@ -38,6 +38,7 @@ var makers = []struct {
 	{"fifo", func(Config) (Policy, error) { return new(fifo), nil }},
 	{"ttl", func(Config) (Policy, error) { return new(ttl), nil }},
 	{"random", newRandom},
+	{"s3fifo", newS3FIFO},
 	{"sieve", func(Config) (Policy, error) { return new(sieve), nil }},
 	{"gdsf", func(Config) (Policy, error) { return new(gdsf), nil }},
 }

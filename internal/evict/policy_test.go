@@ -94,6 +94,18 @@ func TestVictims(t *testing.T) {
 		{"removed from the middle", "gdsf", "+a:5 +b:4 +c:3 +d:2 +e:1 -c -a ? ? ?", "bde"},
 		{"nothing held", "gdsf", "?", ""},
 
+		{"oldest first without a use", "s3fifo", "+a +b +c ? ? ?", "abc"},
+		{"one use is not enough", "s3fifo", "+a +b a ? ?", "ab"},
+		{"two uses promote", "s3fifo", "+a +b a a ? ? ?", "ba"},
+		{"the main queue goes round for each use", "s3fifo", "+a +b +c a a b b ? a b b ? ?", "cab"},
+		{"rounds end after three uses", "s3fifo", "+a +b +c a a b b ? a a a a a b b b ? ?", "cab"},
+		{"uses in the small queue do not count in the main one", "s3fifo", "+a +b +c a a a a b b ? ? ?", "cab"},
+		{"what returns from the ghost enters the main queue", "s3fifo", "+a ? +a +b +c ? ? ?", "abca"},
+		{"the ghost forgets what returned", "s3fifo", "+a ? +a -a +a +b ? ?", "aab"},
+		{"what was removed is no ghost", "s3fifo", "+a -a +a +b ? ?", "ab"},
+		{"removed from both", "s3fifo", "+a +b +c +d +e a a b b ? -a -d ? ?", "ceb"},
+		{"nothing held", "s3fifo", "?", ""},
+
 		{"nothing held", "random", "? +a ? ?", "a"},
 	}
 	for _, test := range tests {
@@ -133,6 +145,7 @@ func TestNewRejects(t *testing.T) {
 	}{
 		{"unknown name", "mru", Config{Capacity: 100}, `unknown policy "mru", want one of ` + strings.Join(Names(), ", ")},
 		{"no capacity", "lru", Config{}, "lru: capacity 0, want more than 0"},
+		{"a small queue of one", "s3fifo", Config{Capacity: 19}, "s3fifo: needs a capacity of 20 or more"},
 		{"no chance", "random", Config{Capacity: 100}, "random: needs a source of chance"},
 	}
 	for _, test := range tests {
