@@ -9,7 +9,7 @@ type Node struct {
 
 	prev, next *Node  // in a list: lru, lfu, fifo, s3fifo, sieve, wtinylfu, ttl if it never expires
 	at         int32  // place in a slice: random, gdsf, ttl; bucket: lfu; queue: s3fifo, wtinylfu
-	uses       uint32 // gdsf; since it entered its queue: s3fifo; 1 for visited: sieve
+	uses       uint32 // gdsf; since it entered its queue, up to 3: s3fifo; 1 for visited: sieve; 1 for won: wtinylfu
 }
 
 // list is a queue of nodes, new ones at the head.

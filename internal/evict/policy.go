@@ -40,6 +40,7 @@ var makers = []struct {
 	{"random", newRandom},
 	{"s3fifo", newS3FIFO},
 	{"sieve", func(Config) (Policy, error) { return new(sieve), nil }},
+	{"wtinylfu", newWTinyLFU},
 	{"gdsf", func(Config) (Policy, error) { return new(gdsf), nil }},
 }
 

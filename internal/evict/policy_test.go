@@ -106,6 +106,10 @@ func TestVictims(t *testing.T) {
 		{"removed from both", "s3fifo", "+a +b +c +d +e a a b b ? -a -d ? ?", "ceb"},
 		{"nothing held", "s3fifo", "?", ""},
 
+		{"oldest first without a use", "wtinylfu", "+a +b +c ? ? ?", "abc"},
+		{"a use protects", "wtinylfu", "+a +b +c ? b +d ? ? ?", "acdb"},
+		{"nothing held", "wtinylfu", "?", ""},
+
 		{"nothing held", "random", "? +a ? ?", "a"},
 	}
 	for _, test := range tests {
@@ -146,6 +150,7 @@ func TestNewRejects(t *testing.T) {
 		{"unknown name", "mru", Config{Capacity: 100}, `unknown policy "mru", want one of ` + strings.Join(Names(), ", ")},
 		{"no capacity", "lru", Config{}, "lru: capacity 0, want more than 0"},
 		{"a small queue of one", "s3fifo", Config{Capacity: 19}, "s3fifo: needs a capacity of 20 or more"},
+		{"no window", "wtinylfu", Config{Capacity: 99}, "wtinylfu: needs a capacity of 100 or more"},
 		{"no chance", "random", Config{Capacity: 100}, "random: needs a source of chance"},
 	}
 	for _, test := range tests {
