@@ -20,8 +20,9 @@ func newGhost(capacity int64) *ghost {
 	return &ghost{ring: make([]spirit, 64), where: map[uint64]uint64{}, capacity: capacity}
 }
 
-// add remembers a hash. One already known keeps its place.
+// add remembers a hash. One already known keeps its place. Size counts as one at least, so that there is a bound.
 func (g *ghost) add(hash uint64, size int64) {
+	size = max(size, 1)
 	if _, known := g.where[hash]; known || size > g.capacity {
 		return
 	}

@@ -39,7 +39,7 @@ func TestS3FIFOEvictsFromMainWhenItIsTooLarge(t *testing.T) {
 	nodes := make([]Node, 92)
 	for i := range nodes {
 		nodes[i] = Node{Hash: uint64(i), Size: 1}
-		p.ghost.add(uint64(i), 0)
+		p.ghost.add(uint64(i), 1)
 		p.Add(&nodes[i])
 	}
 	small := Node{Hash: 1000, Size: 1}
