@@ -1,8 +1,9 @@
 package evict
 
 // Node is the part of a cache entry that a policy orders. The owner embeds it, sets the exported fields before Add and
-// leaves them alone while a policy holds the node. It is 48 bytes.
+// leaves them alone while a policy holds the node. It is 64 bytes, a line of a processor's cache.
 type Node struct {
+	Entry   any    // for the owner alone: what the node is part of, say, a pointer to it
 	Hash    uint64 // of the key, well mixed; s3fifo remembers it after the node left, wtinylfu counts it
 	Size    int64  // in the unit of Config.Capacity; s3fifo, wtinylfu, gdsf
 	Expires int64  // in nanoseconds, 0 for never; ttl

@@ -163,7 +163,7 @@ func TestNewRejects(t *testing.T) {
 }
 
 func TestNodeIsSmall(t *testing.T) {
-	if got := unsafe.Sizeof(Node{}); got != 48 {
-		t.Errorf("a Node is %d bytes, want 48", got)
+	if got := unsafe.Sizeof(Node{}); got != 64 {
+		t.Errorf("a Node is %d bytes, want 64", got)
 	}
 }

@@ -51,7 +51,6 @@ func mix(z uint64) uint64 {
 // replay returns the misses and the missed bytes of a cache with the given policy and filter.
 func replay(p Policy, filter Admission, capacity int64, requests []request) (misses int, missed int64) {
 	held := map[uint64]*Node{}
-	ids := map[*Node]uint64{}
 	admitter, _ := p.(Admitter)
 	var used int64
 	for _, r := range requests {
@@ -68,11 +67,10 @@ func replay(p Policy, filter Admission, capacity int64, requests []request) (mis
 		for used+r.size > capacity {
 			v := p.Victim()
 			used -= v.Size
-			delete(held, ids[v])
-			delete(ids, v)
+			delete(held, v.Entry.(uint64))
 		}
-		n := &Node{Hash: hash, Size: r.size}
-		held[r.id], ids[n] = n, r.id
+		n := &Node{Entry: r.id, Hash: hash, Size: r.size}
+		held[r.id] = n
 		used += r.size
 		p.Add(n)
 	}
