@@ -134,7 +134,7 @@ func TestMissesAreThoseOfLibCacheSim(t *testing.T) {
 	for _, want := range truths(t) {
 		filter, known := filters[want.params]
 		if !known {
-			continue
+			continue // an option of libCacheSim that has no counterpart
 		}
 		seen[want.policy] = true
 		t.Run(want.mode+"/"+want.policy+want.params+"/"+strconv.FormatInt(want.capacity, 10), func(t *testing.T) {
@@ -168,5 +168,10 @@ func TestMissesAreThoseOfLibCacheSim(t *testing.T) {
 
 // filters are the admissions of the rows, by their parameters.
 var filters = map[string]func() Admission{
-	"": func() Admission { return Always{} },
+	"":                                      func() Admission { return Always{} },
+	"-a size --admission-params size=65536": func() Admission { return SizeLimit(65536) },
+	"-a bloomfilter": func() Admission {
+		d, _ := NewDoorkeeper(100_000) // more than there are
+		return d
+	},
 }
