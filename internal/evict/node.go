@@ -57,10 +57,18 @@ func (l *list) pop() *Node {
 	return n
 }
 
+// touch moves a node to the head.
 func (l *list) touch(n *Node) {
 	if n == l.head {
 		return
 	}
-	l.remove(n)
-	l.push(n)
+	n.prev.next = n.next
+	if n.next != nil {
+		n.next.prev = n.prev
+	} else {
+		l.tail = n.prev
+	}
+	n.prev, n.next = nil, l.head
+	l.head.prev = n
+	l.head = n
 }
