@@ -20,7 +20,7 @@ func newPolicy(tb testing.TB, name string, capacity int64) Policy {
 // it, "?" asks for a victim. It returns the victims.
 func script(tb testing.TB, p Policy, steps string) string {
 	tb.Helper()
-	held := map[string]*Node{}
+	nodes, held := map[string]*Node{}, map[string]*Node{} // a node is used again when its name returns
 	names := map[*Node]string{}
 	var victims strings.Builder
 	for _, step := range strings.Fields(steps) {
@@ -30,7 +30,11 @@ func script(tb testing.TB, p Policy, steps string) string {
 			victims.WriteString(names[n])
 			delete(held, names[n])
 		case step[0] == '+':
-			n := &Node{Hash: mix(uint64(name[0])), Size: 1}
+			n := nodes[name[:1]]
+			if n == nil {
+				n = &Node{Hash: mix(uint64(name[0])), Size: 1}
+				nodes[name[:1]], names[n] = n, name[:1]
+			}
 			switch value := name[1:]; {
 			case value == "":
 			case value[0] == ':':
@@ -38,7 +42,7 @@ func script(tb testing.TB, p Policy, steps string) string {
 			default:
 				n.Expires = int64(value[1] - '0')
 			}
-			held[name[:1]], names[n] = n, name[:1]
+			held[name[:1]] = n
 			p.Add(n)
 		case step[0] == '-':
 			p.Remove(held[name])
@@ -85,6 +89,7 @@ func TestVictims(t *testing.T) {
 		{"the hand stays where it stopped", "sieve", "+a +b +c +d a b ? +e ? ? ? ?", "cdeab"},
 		{"the hand wraps around when all are used", "sieve", "+a +b +c a b c ? ? ?", "abc"},
 		{"the node under the hand is removed", "sieve", "+a +b +c +d a ? -c ? ?", "bda"},
+		{"an earlier stay does not count", "sieve", "+a a -a +a +b ? ?", "ab"},
 		{"nothing held", "sieve", "? +a a ? ?", "a"},
 
 		{"the largest first", "gdsf", "+a:2 +b:9 +c:4 ? ? ?", "bca"},
@@ -92,6 +97,7 @@ func TestVictims(t *testing.T) {
 		{"of equals, the least recently used", "gdsf", "+a:2 +b:2 +c:4 c ? ? ?", "abc"},
 		{"age counts for what comes later", "gdsf", "+a:1 +b:2 ? +c:2 ? ?", "bac"},
 		{"removed from the middle", "gdsf", "+a:5 +b:4 +c:3 +d:2 +e:1 -c -a ? ? ?", "bde"},
+		{"no size counts as one", "gdsf", "+a:0 +b:1 b ? ?", "ab"},
 		{"nothing held", "gdsf", "?", ""},
 
 		{"oldest first without a use", "s3fifo", "+a +b +c ? ? ?", "abc"},
@@ -138,6 +144,27 @@ func TestRandomIsEven(t *testing.T) {
 		if got := victims[&nodes[i]]; got < rounds/4*97/100 || got > rounds/4*103/100 {
 			t.Errorf("victim %d of 4 was chosen %d times of %d, want a quarter", i, got, rounds)
 		}
+	}
+}
+
+func TestTTLBeforeTheClockStarts(t *testing.T) {
+	p := newPolicy(t, "ttl", 10)
+	past, future := Node{Expires: -5}, Node{Expires: 5}
+	p.Add(&future)
+	p.Add(&past)
+	if got := p.Victim(); got != &past {
+		t.Errorf("Victim() = %+v, want what expires at -5", got)
+	}
+}
+
+func TestShares(t *testing.T) {
+	s := newPolicy(t, "s3fifo", 1000).(*s3fifo)
+	if s.smallSize != 100 || s.mainSize != 900 || s.ghost.capacity != 900 {
+		t.Errorf("s3fifo of 1000: small %d, main %d, ghost %d, want 100, 900, 900", s.smallSize, s.mainSize, s.ghost.capacity)
+	}
+	w := newPolicy(t, "wtinylfu", 1000).(*wtinylfu)
+	if w.windowSize != 10 || w.mainSize != 990 || w.protectedSize != 792 {
+		t.Errorf("wtinylfu of 1000: window %d, main %d, protected %d, want 10, 990, 792", w.windowSize, w.mainSize, w.protectedSize)
 	}
 }
 

@@ -34,6 +34,18 @@ func TestS3FIFORemembersWhatItWasAskedFor(t *testing.T) {
 	}
 }
 
+func TestS3FIFODoesNotTakeOneForTheOther(t *testing.T) {
+	p := newPolicy(t, "s3fifo", 100).(*s3fifo)
+	back, other := Node{Hash: 1, Size: 1}, Node{Hash: 2, Size: 1}
+	p.Add(&back)
+	p.Victim()
+	p.Admits(1, 1)
+	p.Add(&other)
+	if other.at != inSmall {
+		t.Errorf("Add() of another than Admits found in the ghost: queue %d, want the small one", other.at)
+	}
+}
+
 func TestS3FIFOEvictsFromMainWhenItIsTooLarge(t *testing.T) {
 	p := newPolicy(t, "s3fifo", 100).(*s3fifo)
 	nodes := make([]Node, 92)
@@ -74,6 +86,13 @@ func TestGhost(t *testing.T) {
 	if g.size != 980 || len(g.where) != 98 {
 		t.Errorf("size = %d of %d entries, want 980 of 98", g.size, len(g.where))
 	}
+	g.add(149, 10)
+	g.add(148, 10)
+	g.add(148, 10)
+	if g.size != 990 {
+		t.Errorf("size after one more entry, twice = %d, want 990", g.size)
+	}
+	auditGhost(t, g)
 	g.add(2000, 1001)
 	if g.take(2000) {
 		t.Error("take() of what is larger than the ghost = true, want false")
@@ -91,7 +110,18 @@ func TestGhostRingIsBounded(t *testing.T) {
 			g.take(i - 500)
 		}
 	}
+	auditGhost(t, g)
 	if len(g.ring) > 256 {
 		t.Errorf("the ring of %d entries has %d places, want at most 256", len(g.where), len(g.ring))
+	}
+}
+
+func TestGhostOfNothingIsBounded(t *testing.T) {
+	g := newGhost(100)
+	for i := range uint64(1000) {
+		g.add(i, 0)
+	}
+	if len(g.where) != 100 {
+		t.Errorf("a ghost of 100 remembers %d objects without size, want 100", len(g.where))
 	}
 }

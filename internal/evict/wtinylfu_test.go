@@ -71,6 +71,7 @@ func TestWTinyLFUContest(t *testing.T) {
 			for range test.oldest {
 				p.sketch.count(nodes[1].Hash)
 			}
+			nodes[6].uses = 1 // as an earlier stay might have left it
 			p.Add(&nodes[6])
 			for range test.newcomer {
 				p.Hit(&nodes[6])
@@ -109,61 +110,38 @@ func TestWTinyLFUAdmits(t *testing.T) {
 	}
 }
 
-func TestSketch(t *testing.T) {
-	s := newSketch()
-	s.hold(1000)
-	for i := range uint64(500) {
-		for range i % 8 {
-			s.count(mix(i))
-		}
+func TestWTinyLFUWhatFitsNeitherSegmentIsOnProbation(t *testing.T) {
+	p := &wtinylfu{sketch: newSketch(), windowSize: 2, mainSize: 5, protectedSize: 3}
+	a, b, c := Node{Hash: 1, Size: 1}, Node{Hash: 2, Size: 2}, Node{Hash: 3, Size: 2}
+	for _, n := range []*Node{&a, &b, &c} {
+		p.Add(n)
+		p.enter(n)
 	}
-	above := 0
-	for i := range uint64(500) {
-		switch got := int(s.estimate(mix(i))); {
-		case got < int(i%8):
-			t.Errorf("estimate(%d) = %d, want at least %d", i, got, i%8)
-		case got > int(i%8):
-			above++
-		}
-	}
-	if above > 10 {
-		t.Errorf("%d of 500 estimates are too high, want at most 10", above)
+	if a.at != inProbation || b.at != inProtected || c.at != inProbation {
+		t.Errorf("queues = %d, %d, %d, want probation, protected, probation", a.at, b.at, c.at)
 	}
 }
 
-func TestSketchKeepsCountsAsItGrows(t *testing.T) {
-	s := newSketch()
-	for i := range uint64(10) {
-		for range i {
-			s.count(mix(i))
-		}
+func TestWTinyLFUSizesItsSketch(t *testing.T) {
+	p := newPolicy(t, "wtinylfu", 1000).(*wtinylfu)
+	nodes := make([]Node, 1000)
+	for i := range nodes {
+		nodes[i] = Node{Hash: mix(uint64(i)), Size: 1}
+		p.Add(&nodes[i])
 	}
-	before := len(s.blocks)
-	s.hold(perBlock*before + 1)
-	if len(s.blocks) != 2*before {
-		t.Fatalf("hold() made %d blocks of %d, want twice as many", len(s.blocks), before)
-	}
-	for i := range uint64(10) {
-		if got := s.estimate(mix(i)); uint64(got) < i {
-			t.Errorf("estimate(%d) after growing = %d, want at least %d", i, got, i)
-		}
+	if got := len(p.sketch.blocks) * perBlock; got < 1000 {
+		t.Errorf("the sketch is for %d nodes, want 1000 or more", got)
 	}
 }
 
-func TestSketchAges(t *testing.T) {
-	s := newSketch()
-	limit := period * perBlock * len(s.blocks)
-	for range 100 {
-		s.count(1)
+func TestWTinyLFUCountsAddAndHit(t *testing.T) {
+	p, n := newPolicy(t, "wtinylfu", 1000).(*wtinylfu), Node{Hash: 1, Size: 1}
+	p.Add(&n)
+	if got := p.sketch.estimate(1); got != 1 {
+		t.Errorf("estimate() after Add = %d, want 1", got)
 	}
-	for range limit - 101 {
-		s.count(2 << 40)
-	}
-	if got := s.estimate(1); got != 100 {
-		t.Errorf("estimate(1) before the period is over = %d, want 100", got)
-	}
-	s.count(2 << 40)
-	if got := s.estimate(1); got != 50 {
-		t.Errorf("estimate(1) after the period = %d, want 50", got)
+	p.Hit(&n)
+	if got := p.sketch.estimate(1); got != 2 {
+		t.Errorf("estimate() after Hit = %d, want 2", got)
 	}
 }
