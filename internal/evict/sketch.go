@@ -31,10 +31,8 @@ func (s *sketch) hold(nodes int) {
 func (s *sketch) count(hash uint64) {
 	b, places := s.of(hash)
 	least := b.least(places)
-	if least < 255 {
-		for _, i := range places {
-			b[i] = max(b[i], least+1)
-		}
+	for _, i := range places {
+		b[i&63] = max(b[i&63], least+1) // after 255 comes 0, which changes nothing
 	}
 	if s.counts++; s.counts >= period*perBlock*len(s.blocks) {
 		s.halve()
