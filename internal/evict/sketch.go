@@ -13,7 +13,8 @@ type sketch struct {
 type block [64]uint8
 
 // perBlock is how many held nodes a block serves: 32 counters for each, since it counts what is not held too. After period
-// counts for each node held the sketch halves.
+// counts for each node held the sketch halves. Both were chosen on the trace in testdata: with 8 counters for each, misses
+// are up to 0.03 of the requests more.
 const (
 	perBlock = 2
 	period   = 10
