@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"internal/httpcache":  {"topology"},
 	"internal/cache":      {"internal/httpcache"},
 	"internal/netem":      {},
+	"internal/evict":      {},
 	"internal/place":      {"topology"},
 	"internal/proxy":      {"topology", "internal/stats", "internal/probe", "internal/httpcache", "internal/cache"},
 	"internal/gateway":    {"topology"},
