@@ -43,8 +43,8 @@ func newLive() *live {
 func (s *Server) watch(ctx context.Context) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var past [][]sample // the last topWindow readings, the latest at the end
-	var before *watched
+	before := &watched{s.cfg.Lab.Faults(), s.cfg.Lab.Scrub(), s.samples(ctx, nil)} // at once, so that nothing is missed
+	past := [][]sample{before.samples}                                             // the last topWindow readings, the latest at the end
 	for {
 		select {
 		case <-ctx.Done():
@@ -52,13 +52,11 @@ func (s *Server) watch(ctx context.Context) {
 		case at := <-tick.C:
 			now := s.samples(ctx, before)
 			state := &watched{s.cfg.Lab.Faults(), s.cfg.Lab.Scrub(), now}
-			if before != nil {
-				t := newTick(at, s.cfg.Plan.Nodes, now, before.samples)
-				t.Faults = state.faults
-				t.Top = topOf(s.cfg.Plan.Nodes, now, past[0], float64(len(past)))
-				t.Limits = limitTick(state.scrub, before.scrub)
-				s.live.publish(t, s.changes(at, before, state))
-			}
+			t := newTick(at, s.cfg.Plan.Nodes, now, before.samples)
+			t.Faults = state.faults
+			t.Top = topOf(s.cfg.Plan.Nodes, now, past[0], float64(len(past)))
+			t.Limits = limitTick(state.scrub, before.scrub)
+			s.live.publish(t, s.changes(at, before, state))
 			before = state
 			if past = append(past, now); len(past) > topWindow {
 				past = slices.Delete(past, 0, 1)

@@ -72,13 +72,21 @@ func testTopology(t *testing.T) (*topology.Topology, *topology.Plan) {
 type fakeLab struct {
 	err       error
 	url, from string
-	faults    []Fault
-	blocked   []Blocked
+
+	mu      sync.Mutex // guards the fields below
+	faults  []Fault
+	blocked []Blocked
 }
 
-func (f *fakeLab) Faults() []Fault { return f.faults }
+func (f *fakeLab) Faults() []Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.faults)
+}
 
 func (f *fakeLab) AddFault(spec FaultSpec) (Fault, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	fault := Fault{ID: "f1", FaultSpec: spec}
 	if f.err == nil {
 		f.faults = append(f.faults, fault)
@@ -86,20 +94,30 @@ func (f *fakeLab) AddFault(spec FaultSpec) (Fault, error) {
 	return fault, f.err
 }
 
-func (f *fakeLab) Scrub() Scrub { return Scrub{Blocked: f.blocked} }
+func (f *fakeLab) Scrub() Scrub {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return Scrub{Blocked: slices.Clone(f.blocked)}
+}
 
 func (f *fakeLab) Block(p netip.Prefix, ttl time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.blocked = append(f.blocked, Blocked{Prefix: p, By: ttl.String()})
 	return f.err
 }
 
 func (f *fakeLab) Unblock(p netip.Prefix) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	n := len(f.blocked)
 	f.blocked = slices.DeleteFunc(f.blocked, func(b Blocked) bool { return b.Prefix == p })
 	return len(f.blocked) < n
 }
 
 func (f *fakeLab) RemoveFault(id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(f.faults) == 0 || f.faults[0].ID != id {
 		return ErrNoFault
 	}
@@ -319,6 +337,9 @@ func TestTopologyTellsAddresses(t *testing.T) {
 func TestRunCutsCallsOffAfterTheDrainTime(t *testing.T) {
 	arrived := make(chan struct{})
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/-/stats" {
+			return // of the collector
+		}
 		close(arrived)
 		_, _ = io.Copy(io.Discard, r.Body)
 	}))
