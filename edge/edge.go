@@ -58,7 +58,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{}
 	base := proxy.Config{
-		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, MaxHead: maxHead,
+		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, Eviction: cfg.Topology.Edges[i].Eviction, MaxHead: maxHead,
 		Parents: newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats), Secret: cfg.Secret, Guard: cfg.Guard, Locate: locate(cfg.Locator),
 		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain,
 	}

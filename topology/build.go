@@ -173,11 +173,14 @@ func (b *builder) hubs() {
 	for i := range b.f.Hubs.entries {
 		name, e := b.f.Hubs.entries[i].key.v, &b.f.Hubs.entries[i].val
 		h := Hub{
-			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Hubs.RAM.v,
+			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Hubs.RAM.v, Eviction: b.f.Defaults.Hubs.Eviction.name(),
 			Servers: b.servers(e.Servers, b.f.Defaults.Hubs.Servers, e.Addresses), Addresses: perServer(e.Addresses.v),
 		}
 		if e.RAM.set {
 			h.RAM = e.RAM.v
+		}
+		if e.Eviction.set {
+			h.Eviction = e.Eviction.name()
 		}
 		b.t.Hubs = append(b.t.Hubs, h)
 		for _, of := range e.Addresses.v {
@@ -196,11 +199,14 @@ func (b *builder) edges() {
 	for i := range entries {
 		name, e := entries[i].key.v, &entries[i].val
 		edge := Edge{
-			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Edges.RAM.v,
+			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Edges.RAM.v, Eviction: b.f.Defaults.Edges.Eviction.name(),
 			Servers: b.servers(e.Servers, b.f.Defaults.Edges.Servers, e.Addresses), Addresses: perServer(e.Addresses.v),
 		}
 		if e.RAM.set {
 			edge.RAM = e.RAM.v
+		}
+		if e.Eviction.set {
+			edge.Eviction = e.Eviction.name()
 		}
 		b.t.Edges = append(b.t.Edges, edge)
 		for _, of := range e.Addresses.v {

@@ -46,17 +46,17 @@ type defaults struct {
 }
 
 type edgeDefaults struct {
-	Servers  count `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers an edge has."`
-	RAM      size  `key:"ram" default:"256MiB" max:"16TiB" doc:"Memory for cached objects in each server of an edge; 0 caches nothing."`
-	Disk     later `key:"disk" later:"caches on disk come with a later version"`
-	Eviction later `key:"eviction" later:"the choice of eviction comes with a later version"`
+	Servers  count    `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers an edge has."`
+	RAM      size     `key:"ram" default:"256MiB" max:"16TiB" doc:"Memory for cached objects in each server of an edge; 0 caches nothing."`
+	Disk     later    `key:"disk" later:"caches on disk come with a later version"`
+	Eviction eviction `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
 }
 
 type hubDefaults struct {
-	Servers  count `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers a hub has."`
-	RAM      size  `key:"ram" default:"512MiB" max:"16TiB" doc:"Memory for cached objects in each server of a hub; 0 caches nothing."`
-	Disk     later `key:"disk" later:"caches on disk come with a later version"`
-	Eviction later `key:"eviction" later:"the choice of eviction comes with a later version"`
+	Servers  count    `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers a hub has."`
+	RAM      size     `key:"ram" default:"512MiB" max:"16TiB" doc:"Memory for cached objects in each server of a hub; 0 caches nothing."`
+	Disk     later    `key:"disk" later:"caches on disk come with a later version"`
+	Eviction eviction `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
 }
 
 type dnsEntry struct {
@@ -166,7 +166,7 @@ type hubEntry struct {
 	Servers   count               `key:"servers" min:"1" max:"254" doc:"How many servers there are. Default: one for each list of addresses, or defaults.hubs.servers."`
 	RAM       size                `key:"ram" max:"16TiB" doc:"Memory for cached objects in each server; 0 caches nothing. Default: defaults.hubs.ram."`
 	Disk      later               `key:"disk" later:"caches on disk come with a later version"`
-	Eviction  later               `key:"eviction" later:"the choice of eviction comes with a later version"`
+	Eviction  eviction            `key:"eviction" doc:"Which objects a full cache gives up first. Default: that of defaults."`
 	Parent    ref                 `key:"parent" doc:"Origin that it fetches from when a site does not name one. Default: the first."`
 	Addresses list[list[address]] `key:"addresses" doc:"For each server the list of its addresses, instead of the plan's."`
 }
@@ -177,7 +177,7 @@ type edgeEntry struct {
 	Servers   count               `key:"servers" min:"1" max:"254" doc:"How many servers there are. Default: one for each list of addresses, or defaults.edges.servers."`
 	RAM       size                `key:"ram" max:"16TiB" doc:"Memory for cached objects in each server; 0 caches nothing. Default: defaults.edges.ram."`
 	Disk      later               `key:"disk" later:"caches on disk come with a later version"`
-	Eviction  later               `key:"eviction" later:"the choice of eviction comes with a later version"`
+	Eviction  eviction            `key:"eviction" doc:"Which objects a full cache gives up first. Default: that of defaults."`
 	Parent    ref                 `key:"parent" doc:"Hub that it fetches from, or an origin to use no hub. Default: the nearest hub."`
 	Addresses list[list[address]] `key:"addresses" doc:"For each server the list of its addresses, IPv4 and IPv6, instead of the plan's."`
 }

@@ -115,6 +115,7 @@ type Hub struct {
 	At        Location
 	Servers   int
 	RAM       Bytes
+	Eviction  string         // name of the policy: "lru"
 	Parent    Ref            // always an origin
 	Addresses [][]netip.Addr // per server
 }
@@ -125,6 +126,7 @@ type Edge struct {
 	At        Location
 	Servers   int
 	RAM       Bytes
+	Eviction  string         // name of the policy: "lru"
 	Parent    Ref            // a hub or an origin
 	Addresses [][]netip.Addr // per server; IPv4 and IPv6
 }

@@ -202,3 +202,14 @@ func (o *onOff) parse(text string) error {
 
 func (*onOff) what() string   { return "on or off" }
 func (*onOff) schema() object { return object{"type": []string{"string", "boolean"}} }
+
+// eviction is the name of an eviction policy.
+type eviction struct{ choice }
+
+// evictions are the names of the policies; the first is the default.
+var evictions = []string{"lru", "lfu", "fifo", "ttl", "random", "s3fifo", "sieve", "wtinylfu", "gdsf"}
+
+func (e *eviction) parse(text string) error { return e.pick(text, evictions) }
+func (*eviction) what() string              { return orList(evictions) }
+func (*eviction) schema() object            { return choiceSchema(evictions) }
+func (e *eviction) name() string            { return evictions[e.i] }

@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -12,8 +13,8 @@ import (
 	"cdnlab/internal/httpcache"
 )
 
-// held returns the entries of a store with the default eviction.
-func (s *Store) held() []*Object { return s.entries.(lru).list.Values() }
+// held returns the entries of a store.
+func (s *Store) held() []*Object { return slices.Collect(maps.Values(s.entries.byKey)) }
 
 // flow is a fill of a workload and the one reader that it may have.
 type flow struct {

@@ -86,7 +86,7 @@ func (s *Store) Begin(c FillConfig) *Fill {
 func (s *Store) varyOf(key []byte, vary string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := s.entries.Peek(text(key)); ok && o.variants != nil {
+	if o, ok := s.entries.peek(text(key)); ok && o.variants != nil {
 		vary = httpcache.MergeVary(o.variants.vary, vary)
 	}
 	return vary

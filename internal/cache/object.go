@@ -3,6 +3,7 @@ package cache
 import (
 	"io"
 
+	"cdnlab/internal/evict"
 	"cdnlab/internal/httpcache"
 )
 
@@ -11,8 +12,9 @@ type Object struct {
 	Meta   httpcache.Meta
 	Header httpcache.Header
 
-	key      string // in the store; the primary key, with what tells variants apart
-	first    []byte // the body up to the first chunk's end
+	node     evict.Node // its place in the order of eviction; guarded by the store's mutex
+	key      string     // in the store; the primary key, with what tells variants apart
+	first    []byte     // the body up to the first chunk's end
 	rest     [][]byte
 	size     int64
 	tags     []uint64  // hashes of its surrogate keys

@@ -18,12 +18,13 @@ const (
 
 // Config configures a Store. Only Budget is required.
 type Config struct {
-	Budget      int64           // bytes that the store holds at most, objects being filled included
-	MaxObject   int64           // larger bodies are not stored; default and upper bound an eighth of Budget
-	Chunk       int             // bytes of a body per piece of memory; default DefaultChunk
-	MaxVariants int             // stored responses per key; default DefaultMaxVariants
-	Patience    time.Duration   // how long one reader of a body that is not stored may hold up its others; default DefaultPatience
-	Eviction    func() Eviction // default NewLRU
+	Budget      int64         // bytes that the store holds at most, objects being filled included
+	MaxObject   int64         // larger bodies are not stored; default and upper bound an eighth of Budget
+	Chunk       int           // bytes of a body per piece of memory; default DefaultChunk
+	MaxVariants int           // stored responses per key; default DefaultMaxVariants
+	Patience    time.Duration // how long one reader of a body that is not stored may hold up its others; default DefaultPatience
+	Eviction    string        // name of the policy, one of evict.Names; default "lru"
+	Seed        uint64        // of policies that draw lots
 }
 
 // Store holds complete responses under a byte budget. Its methods may be called concurrently.
@@ -31,7 +32,7 @@ type Store struct {
 	cfg Config
 
 	mu        sync.Mutex // guards the fields below
-	entries   Eviction
+	entries   entries
 	bytes     int64 // of the entries
 	reserved  int64 // by fills
 	evictions uint64
@@ -51,13 +52,13 @@ func New(cfg Config) *Store {
 	if cfg.Patience <= 0 {
 		cfg.Patience = DefaultPatience
 	}
-	if cfg.Eviction == nil {
-		cfg.Eviction = NewLRU
+	if cfg.Eviction == "" {
+		cfg.Eviction = "lru"
 	}
 	if cfg.MaxObject <= 0 || cfg.MaxObject > cfg.Budget/8 {
 		cfg.MaxObject = cfg.Budget / 8
 	}
-	return &Store{cfg: cfg, entries: cfg.Eviction()}
+	return &Store{cfg: cfg, entries: newEntries(&cfg)}
 }
 
 // Find returns the stored response under a key that a request selects by its header fields (RFC 9111 §4.1), fresh or not.
@@ -80,7 +81,7 @@ func (s *Store) Find(key []byte, ask *httpcache.Ask) (*Object, httpcache.Fwd) {
 }
 
 func (s *Store) getLocked(key []byte) (*Object, bool) {
-	o, ok := s.entries.Get(text(key))
+	o, ok := s.entries.get(text(key))
 	if !ok {
 		return nil, false
 	}
@@ -96,7 +97,7 @@ func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
 	fresh.Meta, fresh.Header = adm.Meta, adm.Header
 	tags, storable := tagsOf(adm.Header)
 	fresh.tags = tags
-	if held, ok := s.entries.Peek(old.key); ok && held == old {
+	if held, ok := s.entries.peek(old.key); ok && held == old {
 		if adm.Stored && storable && adm.Meta.Vary == old.Meta.Vary {
 			s.putLocked(&fresh)
 		} else {
@@ -109,7 +110,7 @@ func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
 // clearLocked removes everything at once, and keeps fetches under way from being stored.
 func (s *Store) clearLocked() {
 	s.purges.all()
-	s.entries = s.cfg.Eviction()
+	s.entries = newEntries(&s.cfg)
 	s.bytes = 0
 }
 
@@ -136,7 +137,7 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Objects: s.entries.Len(), Bytes: s.bytes + s.reserved, Budget: s.cfg.Budget, Evictions: s.evictions}
+	return Stats{Objects: len(s.entries.byKey), Bytes: s.bytes + s.reserved, Budget: s.cfg.Budget, Evictions: s.evictions}
 }
 
 // putLocked stores an object, replacing what its key held. It fails when there is no room, or when the marker of a variant
@@ -144,15 +145,15 @@ func (s *Store) Stats() Stats {
 func (s *Store) putLocked(o *Object) bool {
 	cost := o.cost()
 	s.removeLocked(o.key)
-	if !s.makeRoomLocked(cost) {
+	if !s.entries.admits(o) || !s.makeRoomLocked(cost) {
 		return false
 	}
 	if primary, _, variant := strings.Cut(o.key, "\x00"); variant {
-		if _, ok := s.entries.Peek(primary); !ok {
+		if _, ok := s.entries.peek(primary); !ok {
 			return false
 		}
 	}
-	s.entries.Add(o.key, o)
+	s.entries.add(o)
 	s.bytes += cost
 	return true
 }
@@ -163,7 +164,7 @@ func (s *Store) makeRoomLocked(n int64) bool {
 		return false
 	}
 	for s.bytes+s.reserved+n > s.cfg.Budget {
-		o, ok := s.entries.Evict()
+		o, ok := s.entries.evict()
 		if !ok {
 			return false
 		}
@@ -174,8 +175,8 @@ func (s *Store) makeRoomLocked(n int64) bool {
 }
 
 func (s *Store) removeLocked(key string) {
-	if o, ok := s.entries.Peek(key); ok {
-		s.entries.Remove(key)
+	if o, ok := s.entries.peek(key); ok {
+		s.entries.remove(o)
 		s.goneLocked(o)
 	}
 }

@@ -38,7 +38,7 @@ func (v *variants) cost() int64 {
 // placeLocked stores a complete response under its key, or as a variant of it. It fails when there is no room, or when the
 // key has come to vary by fields that the fill did not look at.
 func (s *Store) placeLocked(f *Fill, o *Object) bool {
-	held, ok := s.entries.Get(f.key)
+	held, ok := s.entries.get(f.key)
 	varies := ok && held.variants != nil
 	switch {
 	case varies && httpcache.MergeVary(held.variants.vary, f.vary) != f.vary:
@@ -57,7 +57,7 @@ func (s *Store) placeLocked(f *Fill, o *Object) bool {
 		return false
 	}
 	s.listLocked(held, o.key)
-	_, ok = s.entries.Peek(o.key) // gone when the list took the room
+	_, ok = s.entries.peek(o.key) // gone when the list took the room
 	return ok
 }
 
@@ -67,7 +67,7 @@ func (s *Store) listLocked(marker *Object, key string) {
 	v := marker.variants
 	s.bytes -= marker.cost()
 	v.keys = slices.DeleteFunc(v.keys, func(k string) bool {
-		_, ok := s.entries.Peek(k)
+		_, ok := s.entries.peek(k)
 		return k == key || !ok
 	})
 	for len(v.keys) >= s.cfg.MaxVariants {

@@ -22,7 +22,7 @@ func selected(s *Store, key string, accepts string) string {
 // listed returns the values of Accept that the marker of a key lists, oldest first.
 func listed(t *testing.T, s *Store, key string) string {
 	t.Helper()
-	o, ok := s.entries.Peek(key)
+	o, ok := s.entries.peek(key)
 	if !ok || o.variants == nil {
 		t.Fatalf("marker of %q = none, want one", key)
 	}
@@ -227,7 +227,7 @@ func TestVariantsAgeOnTheirOwn(t *testing.T) {
 	s.Replace(find(s, "plain", askFor()), admitted())
 	begin(s, "k", askFor(), admitted()).Abort(errBroken)
 	order := ""
-	for _, o := range s.held() { // oldest first
+	for o, ok := s.entries.evict(); ok; o, ok = s.entries.evict() { // oldest first
 		switch {
 		case o.variants != nil:
 			order += "marker "

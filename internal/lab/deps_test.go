@@ -18,7 +18,7 @@ var layers = map[string][]string{
 	"internal/stats":      {"topology"},
 	"internal/probe":      {"topology", "internal/stats"},
 	"internal/httpcache":  {"topology"},
-	"internal/cache":      {"internal/httpcache"},
+	"internal/cache":      {"internal/evict", "internal/httpcache"},
 	"internal/netem":      {},
 	"internal/evict":      {},
 	"internal/place":      {"topology"},

@@ -28,6 +28,7 @@ type Config struct {
 	Listener net.Listener // Run closes it
 	Parents  Parents
 	RAM      topology.Bytes // budget of the cache
+	Eviction string         // its policy; "" is "lru"
 	MaxHead  int            // bytes of a request's head; that of a parent is larger, since each tier adds to it
 	Secret   string         // of the lab's nodes; "" trusts nobody
 	Guard    Guard          // of the clients' requests; nil lets all pass
@@ -90,7 +91,7 @@ func New(cfg Config) *Server {
 		cfg: cfg, name: name, viaValue: []byte("1.1 " + name + " (cdnlab)"), refreshes: make(chan struct{}, maxRefreshes),
 		tier: cfg.Node.Kind.String(), via: "1.1 " + name + " (cdnlab)", loop: name + ".cdnlab",
 		probe: probe.New(probe.Config{Node: cfg.Node, Zone: cfg.Topology.Zone, Stats: cfg.Stats}),
-		store: cache.New(cache.Config{Budget: int64(cfg.RAM)}),
+		store: cache.New(cache.Config{Budget: int64(cfg.RAM), Eviction: cfg.Eviction, Seed: cfg.Topology.Seed ^ hash([]byte(name))}),
 		sites: map[string]*site{},
 		hosts: hostList(cfg.Topology.Sites),
 	}
