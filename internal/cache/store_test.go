@@ -262,7 +262,7 @@ func TestAccountedBytes(t *testing.T) {
 		{"length unknown: the unused memory is given back", -1, 100, "", 1, Overhead + 1 + 100},
 		{"length unknown: an eighth of unused memory is kept", -1, 4000, "", 1, Overhead + 1 + firstChunk},
 		{"several chunks", -1, 25_000, "", 1, Overhead + 1 + 25_000 + 2*24},
-		{"a variant has its marker", 100, 100, "A", 2, 2*Overhead + 1 + 64 + 1 + 100 + len64("Vary:A\n") + 2*len64("k\x0012345678=x\n") + 16},
+		{"a variant has its marker", 100, 100, "A", 2, 2*Overhead + 1 + 64 + 1 + 100 + len64("Vary: A\r\n") + 2*len64("k\x0012345678=x\n") + 16},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

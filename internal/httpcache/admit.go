@@ -105,7 +105,7 @@ func understood(status int) bool {
 
 // keep makes the header to store (RFC 9111 §3.1).
 func (f *fields) keep(adm *Admission, r *Response) {
-	b := make([]byte, 0, len(r.Header)+len("Date:\n")+len(imfFixdate))
+	b := make([]byte, 0, len(r.Header)+len("Date: \r\n")+len(imfFixdate))
 	for name, value := range r.Header.All() {
 		if f.drops(name) {
 			continue
@@ -113,7 +113,7 @@ func (f *fields) keep(adm *Admission, r *Response) {
 		b = appendField(b, name, value)
 	}
 	if !f.dated {
-		b = append(AppendDate(append(b, "Date:"...), adm.Meta.Date), '\n')
+		b = append(AppendDate(append(b, "Date: "...), adm.Meta.Date), "\r\n"...)
 	}
 	adm.Header = Header(b)
 	adm.Meta.ETag = adm.Header.Get("ETag") // so that the Meta does not hold on to all of the response's header

@@ -19,6 +19,7 @@ type fields struct {
 	expiring     bool // there is an Expires that counts
 	varies       bool
 	cookies      bool // there is a Set-Cookie
+	limits       bool // there is a field of a rate limit
 }
 
 // readFields reads a response's header section in one pass.
@@ -27,6 +28,7 @@ func readFields(h Header) fields {
 	var aged bool
 	var targeted []string
 	for name, value := range h.All() {
+		f.limits = f.limits || ofLimit(name)
 		switch len(name) {
 		case 3:
 			if fold(name, "Age") && !aged {
@@ -71,6 +73,12 @@ func readFields(h Header) fields {
 	return f
 }
 
+// ofLimit reports whether a field is one of a rate limit (draft-ietf-httpapi-ratelimit-headers-10, and what was there before it).
+func ofLimit(name string) bool {
+	const old, new = "X-RateLimit-", "RateLimit"
+	return len(name) >= len(old) && fold(name[:len(old)], old) || len(name) >= len(new) && fold(name[:len(new)], new)
+}
+
 // parseAge parses the first member of an Age field (RFC 9111 §5.1); an invalid one counts for nothing.
 func parseAge(value string) time.Duration {
 	first, _, _ := nextItem(value)
@@ -103,6 +111,7 @@ func (f *fields) meta(r *Response, p *Policy, vary string) Meta {
 		NoCache:              f.noCache,
 		MustRevalidate:       f.mustRevalidate || f.proxyRevalidate || f.sMaxAge >= 0,
 		Immutable:            f.immutable,
+		Limits:               f.limits,
 	}
 	if f.dated {
 		m.Date = f.date

@@ -150,3 +150,12 @@ func TestStaleDirectives(t *testing.T) {
 		})
 	}
 }
+
+func TestFieldsOfARateLimitAreNoted(t *testing.T) {
+	for name, want := range map[string]bool{"RateLimit": true, "ratelimit-policy": true, "X-RateLimit-Reset": true, "x-ratelimit-any": true, "Rate": false, "X-Rate": false, "X-Limit": false} {
+		f := readFields(MakeHeader("A", "1", name, "2", "B", "3"))
+		if got := f.meta(&Response{Status: 200}, &Policy{}, "").Limits; got != want {
+			t.Errorf("with %s Limits = %v, want %v", name, got, want)
+		}
+	}
+}

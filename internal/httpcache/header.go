@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// Header is a list of field lines in their order, in one string: "Name:value\n" for each. It is what the cache keeps of a
-// response's header section: one allocation, no pointers inside, comparable.
+// Header is a list of field lines in their order, in one string, as they go over the wire: "Name: value\r\n" for each. It is what
+// the cache keeps of a response's header section: one allocation, no pointers inside, comparable, sent as it is.
 type Header string
 
 // AppendField appends one field line to the wire of a Header. Bytes that no field line may hold (CR, LF, NUL; RFC 9110
@@ -21,9 +21,9 @@ func appendField(dst []byte, name, value string) []byte {
 		name = name[:i]
 	}
 	dst = appendClean(dst, name)
-	dst = append(dst, ':')
+	dst = append(dst, ": "...)
 	dst = appendClean(dst, trim(value))
-	return append(dst, '\n')
+	return append(dst, "\r\n"...)
 }
 
 func appendClean(dst []byte, s string) []byte {
@@ -60,8 +60,8 @@ func (h Header) All() iter.Seq2[string, string] {
 }
 
 func nextField(s string) (name, value, rest string) {
-	line, rest, _ := strings.Cut(s, "\n")
-	name, value, _ = strings.Cut(line, ":")
+	line, rest, _ := strings.Cut(s, "\r\n")
+	name, value, _ = strings.Cut(line, ": ")
 	return name, value, rest
 }
 

@@ -31,6 +31,7 @@ type Meta struct {
 	Source               Source
 	NoCache              bool // never served without validation (§5.2.2.4)
 	MustRevalidate       bool // never served stale: must-revalidate, proxy-revalidate or s-maxage (§5.2.2)
+	Limits               bool // it has fields of a rate limit: RateLimit, RateLimit-Policy or X-RateLimit-*
 	Immutable            bool // while fresh, max-age in a request is no reason to validate it (RFC 8246 §2.1)
 }
 

@@ -126,9 +126,13 @@ func (s *Server) sendPart(r *request, c *content, spans []httpcache.Span) bool {
 func (s *Server) appendContent(r *request, c *content, code int) []byte {
 	b := r.buf
 	same := code == int(c.meta.Status)
-	for name, value := range c.header.All() {
-		if (same || !leftOut(name, code, r)) && !s.replaced(r, name) {
-			b = appendLine(b, name, value)
+	if same && !(c.meta.Limits && len(r.limits) > 0) {
+		b = append(b, c.header...)
+	} else {
+		for name, value := range c.header.All() {
+			if (same || !leftOut(name, code, r)) && !s.replaced(r, name) {
+				b = appendLine(b, name, value)
+			}
 		}
 	}
 	if c.aged {
