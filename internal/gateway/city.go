@@ -177,11 +177,16 @@ func askServers(ctx context.Context, url string) ([]topology.NodeName, error) {
 // answer is what a city's requests go by, until it is asked for again.
 type answer struct {
 	servers []netip.AddrPort
+	came    time.Time
 	until   time.Time
 }
 
 // lookAgain is how long an answer holds. Records live longer; asking as often as this shows a change of the lab at once.
 const lookAgain = time.Second
+
+// staleAnswer is how long an answer still serves when no DNS server gives another, as resolvers do (RFC 8767 §4); less than the
+// TTL that records have unless the topology says otherwise.
+const staleAnswer = 30 * time.Second
 
 // lookup finds the servers for a host. While one request asks anew, the others go by the answer before.
 func (c *city) lookup(ctx context.Context, host string) ([]netip.AddrPort, error) {
@@ -193,17 +198,20 @@ func (c *city) lookup(ctx context.Context, host string) ([]netip.AddrPort, error
 		return known.servers, nil
 	}
 	if ok {
-		c.known[host] = answer{known.servers, now.Add(lookAgain)}
+		c.known[host] = answer{known.servers, known.came, now.Add(lookAgain)}
 	}
 	c.mu.Unlock()
 	servers, err := c.resolve(ctx, host)
+	if err != nil && ok && now.Sub(known.came) < staleAnswer {
+		return known.servers, nil
+	}
 	if err != nil {
 		c.forget(host)
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known[host] = answer{servers, now.Add(lookAgain)}
+	c.known[host] = answer{servers, now, now.Add(lookAgain)}
 	return servers, nil
 }
 

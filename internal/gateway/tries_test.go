@@ -201,6 +201,34 @@ func TestKeptConnectionsFollowTheDNS(t *testing.T) {
 	}
 }
 
+// TestAnAnswerOutlivesTheDNS stops the DNS server once it has answered.
+func TestAnAnswerOutlivesTheDNS(t *testing.T) {
+	a := newAuthority(t, addresses("127.3.1.1"))
+	n := start(t, a)
+	n.edge("paris-1", func(http.ResponseWriter, *http.Request) {})
+	for i := range 2 {
+		if status, err := n.through("GET" + target); status != 200 || err != nil {
+			t.Fatalf("answer %d = %d, %v, want 200", i, status, err)
+		}
+		if i == 0 {
+			a.stop()
+			c := n.server.find("paris")
+			c.mu.Lock()
+			known := c.known[site]
+			known.until = time.Now()
+			c.known[site] = known
+			c.mu.Unlock()
+		}
+	}
+	c := n.server.find("paris")
+	c.mu.Lock()
+	c.known[site] = answer{servers: c.known[site].servers, came: time.Now().Add(-staleAnswer)}
+	c.mu.Unlock()
+	if status, _ := n.through("GET" + target); status < 500 {
+		t.Errorf("answer = %d with an answer that is too old, want an error", status)
+	}
+}
+
 // TestAConnectionStaysWithItsServer turns the answer round while a client keeps its connection to the gateway.
 func TestAConnectionStaysWithItsServer(t *testing.T) {
 	var asked atomic.Int64
