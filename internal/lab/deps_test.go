@@ -19,7 +19,7 @@ var layers = map[string][]string{
 	"internal/probe":      {"topology", "internal/stats"},
 	"internal/httpcache":  {"topology"},
 	"internal/cache":      {"internal/httpcache"},
-	"internal/coding":     {},
+	"internal/coding":     {"internal/httpcache"},
 	"internal/netem":      {},
 	"internal/place":      {"topology"},
 	"internal/proxy":      {"topology", "internal/stats", "internal/probe", "internal/httpcache", "internal/cache"},
