@@ -71,7 +71,8 @@ func BenchmarkEncode(b *testing.B) {
 		level  int
 		levels Levels
 	}{
-		{Gzip, 1, Levels{Gzip: 1}}, {Gzip, 5, Levels{Gzip: 5}}, {Gzip, 6, Levels{Gzip: 6}}, {Gzip, 9, Levels{Gzip: 9}},
+		{Gzip, 1, Levels{Gzip: 1}}, {Gzip, 5, Levels{Gzip: 5}}, {Gzip, 6, Levels{Gzip: 6}},
+		{Gzip, 7, Levels{Gzip: 7}}, {Gzip, 9, Levels{Gzip: 9}},
 		{Zstd, 1, Levels{Zstd: 1}}, {Zstd, 2, Levels{Zstd: 2}}, {Zstd, 3, Levels{Zstd: 3}}, {Zstd, 4, Levels{Zstd: 4}},
 		{Brotli, 1, Levels{Brotli: 1}}, {Brotli, 4, Levels{Brotli: 4}}, {Brotli, 5, Levels{Brotli: 5}},
 		{Brotli, 6, Levels{Brotli: 6}}, {Brotli, 11, Levels{Brotli: 11}},
@@ -94,45 +95,62 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
+const priceEvent = "event: price\ndata: {\"symbol\":\"ABCD\",\"bid\":101.25,\"ask\":101.5}\n\n"
+
 // BenchmarkEvents is a stream of small events, each flushed.
 func BenchmarkEvents(b *testing.B) {
-	event := []byte("event: price\ndata: {\"symbol\":\"ABCD\",\"bid\":101.25,\"ask\":101.5}\n\n")
+	event := []byte(priceEvent)
 	for _, c := range encoders {
 		b.Run(c.String(), func(b *testing.B) {
 			var out bytes.Buffer
 			w := newPool(b, Levels{}).NewWriter(c, &out)
 			b.ReportAllocs()
-			n := 0
+			sent, events := 0, 0
 			for b.Loop() {
+				out.Reset()
 				w.Write(event)
 				if err := w.Flush(); err != nil {
 					b.Fatal(err)
 				}
-				if n += out.Len(); out.Len() > 1<<20 {
-					out.Reset()
-				}
+				sent += out.Len()
+				events++
 			}
+			b.ReportMetric(float64(sent)/float64(events), "B/event")
 		})
 	}
 }
 
-// BenchmarkMemory measures what an encoder in use holds after a body of 1 MiB.
+// BenchmarkMemory measures what an encoder in use holds after so many bytes, and after events.
 func BenchmarkMemory(b *testing.B) {
-	body := htmlSample(1 << 20)
+	page := htmlSample(1 << 20)
+	uses := []struct {
+		name string
+		use  func(*Writer)
+	}{
+		{"events", func(w *Writer) {
+			for range 100 {
+				w.Write([]byte(priceEvent))
+				w.Flush()
+			}
+		}},
+		{"100 KB", func(w *Writer) { w.Write(page[:100_000]) }},
+		{"1 MiB", func(w *Writer) { w.Write(page) }},
+	}
 	for _, c := range encoders {
-		for _, size := range []int{100_000, 1 << 20} {
-			b.Run(fmt.Sprintf("%v/%d", c, size), func(b *testing.B) {
+		for _, u := range uses {
+			b.Run(fmt.Sprintf("%v/%s", c, u.name), func(b *testing.B) {
 				p := newPool(b, Levels{})
 				held := make([]*Writer, 20)
 				before := heap()
 				for i := range held {
 					held[i] = p.NewWriter(c, io.Discard)
-					held[i].Write(body[:size])
+					u.use(held[i])
 				}
-				b.ReportMetric(float64(heap()-before)/float64(len(held))/1024, "KiB/encoder")
-				for b.Loop() {
-				}
+				after := heap()
 				runtime.KeepAlive(held)
+				for b.Loop() { // nothing to time
+				}
+				b.ReportMetric(float64(after-before)/float64(len(held))/1024, "KiB/encoder")
 			})
 		}
 	}

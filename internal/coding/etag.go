@@ -9,9 +9,9 @@ import "strings"
 // in httpd no request ever matches again, since nothing takes it off (its bug 45023), while Caddy takes it off If-None-Match;
 // nginx, Varnish and Envoy (as an option) make the tag weak; Envoy otherwise removes it. A weak tag in common needs no way
 // back, but it leaves a shared cache downstream that offers the tags of all its variants in one If-None-Match unable to tell
-// which of them a 304 confirms (RFC 9111 §4.3.3, §4.3.4), and If-Match never holds for it
-// (RFC 9110 §13.1.1), so that a client that read a document through the edge cannot write it back. Hence the suffix, with [AppendTagsOf] as the way back. Its "~" keeps it apart
-// from the "-gzip" of an origin that encodes.
+// which of them a 304 confirms (RFC 9111 §4.3.3, §4.3.4), and If-Match never holds for it (RFC 9110 §13.1.1), so that a client
+// that read a document through the edge cannot write it back. Hence the suffix, with [AppendTagsOf] as the way back. Its "~"
+// keeps it apart from the "-gzip" of an origin that encodes.
 //
 // The tag stays strong, which promises the same bytes each time, although another release or level of an encoder gives others.
 // Only who combines ranges would notice (RFC 9110 §8.8.1): never answer a Range request out of an encoded body.

