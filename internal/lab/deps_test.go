@@ -19,6 +19,7 @@ var layers = map[string][]string{
 	"internal/probe":      {"topology", "internal/stats"},
 	"internal/httpcache":  {"topology"},
 	"internal/cache":      {"internal/evict", "internal/httpcache"},
+	"internal/coding":     {"internal/httpcache"},
 	"internal/netem":      {},
 	"internal/evict":      {},
 	"internal/place":      {"topology"},
