@@ -101,6 +101,19 @@ func TestNegotiateOfSet(t *testing.T) {
 	}
 }
 
+func TestSet(t *testing.T) {
+	for c := Identity; c < codings; c++ {
+		if !All.Has(c) {
+			t.Errorf("All.Has(%v) = false", c)
+		}
+		for of := Identity; of < codings; of++ {
+			if got, want := SetOf(of).Has(c), c == of || c == Identity; got != want {
+				t.Errorf("SetOf(%v).Has(%v) = %v, want %v", of, c, got, want)
+			}
+		}
+	}
+}
+
 func TestNegotiateDoesNotAllocate(t *testing.T) {
 	lines := []string{"gzip, deflate, br;q=0.9", "zstd;q=0.5, *;q=0.1"}
 	if n := testing.AllocsPerRun(100, func() { Class(All, lines[0], lines[1]) }); n != 0 {

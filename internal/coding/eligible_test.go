@@ -137,3 +137,24 @@ func TestRefuseDoesNotAllocate(t *testing.T) {
 		t.Errorf("Refuse allocates %v times, want 0", n)
 	}
 }
+
+func FuzzCompressible(f *testing.F) {
+	for _, s := range []string{"text/html", "application/ld+json", "font/woff2", "/", "+json", "image/svg+xml; x=y"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want := Compressible(s)
+		if got := Compressible(s + "; q=a/b+json"); got != want {
+			t.Errorf("Compressible(%q) = %v, with a parameter %v", s, want, got)
+		}
+		upper := []byte(s)
+		for i, c := range upper {
+			if 'a' <= c && c <= 'z' {
+				upper[i] = c - 'a' + 'A'
+			}
+		}
+		if got := Compressible(string(upper)); got != want {
+			t.Errorf("Compressible(%q) = %v, in upper case %v", s, want, got)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/andybalholm/brotli"
@@ -155,6 +156,66 @@ func TestFlushMakesAllSoFarDecodable(t *testing.T) {
 				t.Errorf("%d bytes came back as %d others", len(events), len(got))
 			}
 		})
+	}
+}
+
+// An empty body has an encoded form, and it is not empty: what a decoder that is given nothing does is its own affair.
+func TestEmptyBody(t *testing.T) {
+	p := newPool(t, Levels{})
+	for _, c := range encoders {
+		var b bytes.Buffer
+		if err := p.NewWriter(c, &b).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if b.Len() == 0 {
+			t.Errorf("%v: nothing was written", c)
+		}
+		if got := decode(t, c, b.Bytes()); len(got) != 0 {
+			t.Errorf("%v: no bytes came back as %d", c, len(got))
+		}
+	}
+}
+
+func TestEncodersAreReused(t *testing.T) {
+	p := newPool(t, Levels{})
+	for _, c := range encoders {
+		seen := map[*encoder]bool{}
+		for range 50 { // under -race a sync.Pool drops some
+			w := p.NewWriter(c, io.Discard)
+			seen[w.encoder] = true
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(seen) == 50 {
+			t.Errorf("%v: 50 bodies took 50 encoders", c)
+		}
+	}
+}
+
+// crowd is a writer that notes the most goroutines there were during a Write.
+type crowd struct{ most int }
+
+func (c *crowd) Write(p []byte) (int, error) {
+	c.most = max(c.most, runtime.NumGoroutine())
+	return len(p), nil
+}
+
+// Nothing is written but by the goroutine that calls, so that after Abort nothing is.
+func TestNoGoroutines(t *testing.T) {
+	p := newPool(t, Levels{})
+	body := jsonSample(1 << 20)
+	for _, c := range encoders {
+		before := runtime.NumGoroutine()
+		var seen crowd
+		w := p.NewWriter(c, &seen)
+		if _, err := w.Write(body); err != nil {
+			t.Fatal(err)
+		}
+		w.Abort()
+		if seen.most == 0 || seen.most > before {
+			t.Errorf("%v: %d goroutines while it writes, %d before", c, seen.most, before)
+		}
 	}
 }
 
