@@ -86,6 +86,10 @@ func (s *Server) front(work context.Context, conns *connections) *fasthttp.Serve
 
 // malformed answers what fasthttp could not parse; the connection is closed behind it.
 func (s *Server) malformed(rc *fasthttp.RequestCtx, err error) {
+	if _, bare := err.(net.Error); bare { // before the first byte: what comes of a head that has begun is wrapped
+		_ = rc.Conn().Close() // no request, no response: a spare connection that its client has no use for
+		return
+	}
 	why := refuse(http.StatusBadRequest, "malformed request")
 	var small *fasthttp.ErrSmallBuffer
 	switch {
@@ -94,8 +98,7 @@ func (s *Server) malformed(rc *fasthttp.RequestCtx, err error) {
 	case timedOut(err):
 		why = refuse(http.StatusRequestTimeout, "the request did not arrive within %s", requestHead)
 	}
-	rc.Response.Reset()
-	s.fail(s.begin(rc), why)
+	s.fail(s.begin(rc), why) // the response is as new: a Reset would bring fasthttp's own Date and Content-Type back
 }
 
 // connections are those that the front has open.

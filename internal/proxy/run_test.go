@@ -248,3 +248,41 @@ func TestFillAtTheStop(t *testing.T) {
 		t.Errorf("the store holds %+v, want nothing", got)
 	}
 }
+
+func TestAConnectionWithoutARequestIsNone(t *testing.T) {
+	for name, c := range map[string]struct {
+		sent string
+		want uint64
+	}{
+		"nothing came":  {"", 0},
+		"a head began":  {"GET /a HTTP/1.1\r\nHost: www.c", 1},
+		"a word of one": {"G", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := prepare(t, setup{}, fresh)
+			front := f.proxy.front(t.Context(), &connections{open: map[net.Conn]bool{}, gone: func(net.Conn) {}})
+			front.ReadTimeout = 50 * time.Millisecond
+			near, far := net.Pipe()
+			served := make(chan error, 1)
+			go func() { served <- front.ServeConn(far) }()
+			if c.sent != "" {
+				if _, err := io.WriteString(near, c.sent); err != nil {
+					t.Fatal(err)
+				}
+			}
+			answer, err := io.ReadAll(near)
+			<-served
+			if got := strings.HasPrefix(string(answer), "HTTP/1.1 408 "); err != nil || got != (c.want > 0) || !got && len(answer) > 0 {
+				t.Errorf("answer %q, %v, want %d of 408", answer, err, c.want)
+			}
+			for _, field := range []string{"Date", "Content-Type", "Content-Length"} {
+				if n := strings.Count(string(answer), "\r\n"+field+": "); uint64(n) != c.want {
+					t.Errorf("%d of %s in %q, want %d", n, field, answer, c.want)
+				}
+			}
+			if n := f.stats.Snapshot().Total(); n != c.want {
+				t.Errorf("%d requests were counted, want %d", n, c.want)
+			}
+		})
+	}
+}
