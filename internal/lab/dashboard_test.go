@@ -162,6 +162,7 @@ func TestTheDashboardShowsWhatTheAPISays(t *testing.T) {
 		}
 		return nil
 	})
+	b.sees(`(f => (f.dispatchEvent(new PointerEvent("pointerenter")), f.querySelector("title").textContent === f.getAttribute("aria-label")))(document.querySelector(".flow:not(.quiet)"))`, "true")
 	for _, c := range []struct {
 		width, height int64
 		theme         string

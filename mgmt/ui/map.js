@@ -1,5 +1,5 @@
 import { change, get } from "./live.js";
-import { bits, count, make, makeSVG, millis, percent } from "./text.js";
+import { bits, count, make, makeSVG, millis, percent, set } from "./text.js";
 
 const top = 78, bottom = -60, scale = 3;
 const x = lon => (lon + 180) * scale;
@@ -9,7 +9,9 @@ const sections = { origin: "origins", hub: "hubs", edge: "edges" };
 const groups = new Map(); // "edges.paris" → {element, at, servers, role, name}
 const places = new Map(); // "clients.paris" → {at, name}
 const flows = new Map();  // "from to" → {element, from, to, last}
-let faults = [], selected = null, latest = null;
+let faults = [], selected = null, latest = null, hovered = null;
+
+function put(element, name, value) { if (element.getAttribute(name) !== value) element.setAttribute(name, value); }
 
 export async function drawLand() {
   const rings = await get("/ui/land.json");
@@ -72,6 +74,8 @@ function flowOf(f) {
   element.addEventListener("click", () => select({ link: [f.from, f.to] }));
   element.addEventListener("keydown", e => { if (e.key === "Enter") select({ link: [f.from, f.to] }); });
   document.getElementById("flows").append(element);
+  element.addEventListener("pointerenter", () => { hovered = flow; set(title, element.getAttribute("aria-label")); });
+  element.addEventListener("pointerleave", () => { hovered = null; });
   flow = { element, title, quiet: 0 };
   flows.set(key, flow);
   return flow;
@@ -88,9 +92,9 @@ export function update(tick) {
     g.now = servers;
     const broken = faults.some(f => (f.nodes || []).some(n => g.servers.includes(n)));
     const classes = ["node", g.role, up.length === 0 ? "bad" : up.length < servers.length ? "part" : "", broken ? "fault" : ""].filter(Boolean).join(" ");
-    if (g.element.getAttribute("class") !== classes) g.element.setAttribute("class", classes);
-    g.element.firstChild.setAttribute("r", (8 + Math.min(16, 3 * Math.log2(1 + rps))).toFixed(1));
-    g.element.setAttribute("aria-label", `${g.role} ${g.name}: ${up.length} of ${servers.length} up, ${count(rps)} requests per second`);
+    put(g.element, "class", classes);
+    put(g.element.firstChild, "r", (8 + Math.min(16, 3 * Math.log2(1 + rps))).toFixed(1));
+    put(g.element, "aria-label", `${g.role} ${g.name}: ${up.length} of ${servers.length} up, ${count(rps)} requests per second`);
   }
   const seen = new Set();
   for (const f of tick.flows) {
@@ -98,9 +102,10 @@ export function update(tick) {
     if (!flow) continue;
     seen.add(f.from + " " + f.to);
     flow.quiet = 0;
-    flow.element.style.strokeWidth = Math.min(7, 1 + Math.log2(1 + f.rps) * 0.6).toFixed(2);
-    flow.title.textContent = `${f.from} → ${f.to}: ${count(f.rps)}/s, ${bits(f.bps)}, ${millis(f.ms)}`;
-    flow.element.setAttribute("aria-label", flow.title.textContent);
+    const width = Math.min(7, 1 + Math.log2(1 + f.rps) * 0.6);
+    if (!(Math.abs(width - flow.width) < 0.25)) flow.element.style.strokeWidth = (flow.width = width).toFixed(2); // each change is half a second of frames to lay out and paint
+    put(flow.element, "aria-label", `${f.from} → ${f.to}: ${count(f.rps)}/s, ${bits(f.bps)}, ${millis(f.ms)}`);
+    if (flow === hovered) set(flow.title, flow.element.getAttribute("aria-label"));
     flow.last = f;
   }
   for (const [key, flow] of flows) {
@@ -110,7 +115,7 @@ export function update(tick) {
     flow.element.classList.toggle("quiet", flow.quiet > 2 && !broken);
     flow.element.classList.toggle("moving", flow.quiet === 0);
     flow.element.classList.toggle("fault", broken);
-    flow.element.setAttribute("tabindex", flow.quiet > 2 ? -1 : 0);
+    put(flow.element, "tabindex", flow.quiet > 2 ? "-1" : "0");
   }
   if (selected) fillPanel();
 }
