@@ -38,7 +38,7 @@ exit with its code (126 or 127 when it cannot be started, 128+N when signal N en
 	u.source.flags(cmd)
 	u.labFlags.flags(cmd)
 	cmd.Flags().StringVar(&u.app, "app", "", "`URL` of your own app: the origin of www.ZONE")
-	cmd.Flags().DurationVar(&u.duration, "duration", 0, "stop after this time")
+	cmd.Flags().DurationVar(&u.duration, "duration", 0, "stop when it has been ready for this time")
 	cmd.RunE = func(cmd *cobra.Command, argv []string) error { return a.up(cmd.Context(), u, argv) }
 	return cmd
 }
@@ -69,13 +69,13 @@ func (a *app) up(interrupted context.Context, u upFlags, argv []string) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if u.duration > 0 {
-		ctx, stop = context.WithTimeout(ctx, u.duration)
-		defer stop()
-	}
 	l, err := lab.Start(ctx, t, options)
 	if err != nil {
 		return err
+	}
+	if u.duration > 0 {
+		end := time.AfterFunc(u.duration, stop)
+		defer end.Stop()
 	}
 	if len(argv) == 0 {
 		firstRun(a.stdout, t, l.Plan(), l.State(), a.dataDir, time.Since(started))
