@@ -19,6 +19,12 @@ import (
 // maxHead is how long the head of a client's request may be. A hub takes longer ones, since an edge adds to it.
 const maxHead = 16 << 10
 
+// patience is how long a parent may take to answer: longer than a hub waits itself, which then says that its own parent hangs.
+const patience = 11500 * time.Millisecond
+
+// clientConns is how many connections one client may have to a server at a time.
+const clientConns = 4096
+
 // Config is what an edge server needs. Node, Topology, Plan, Listener, Dial, Locator, Stats and Log are required.
 type Config struct {
 	Node      topology.Node
@@ -29,6 +35,8 @@ type Config struct {
 	Locator   Locator
 	Secret    string      // of the lab's nodes, by which parents believe what this one says about a client
 	Guard     proxy.Guard // of the clients' requests; nil lets all pass
+	CacheDir  string      // of the cache on disk; "" does without
+	Seek      func()      // called before each access to a file of it; may be nil
 	Stats     *stats.Node
 	Log       *slog.Logger
 	AccessLog io.Writer        // takes a line for each request; nil takes none
@@ -57,10 +65,16 @@ func New(cfg Config) (*Server, error) {
 		cfg.Now = time.Now
 	}
 	s := &Server{}
+	parents := newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats)
 	base := proxy.Config{
 		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, Eviction: cfg.Topology.Edges[i].Eviction, MaxHead: maxHead,
-		Parents: newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats), Secret: cfg.Secret, Guard: cfg.Guard, Locate: locate(cfg.Locator),
-		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain,
+		Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
+		Parents: parents, Secret: cfg.Secret, Guard: cfg.Guard, Locate: locate(cfg.Locator),
+		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
+		ClientConns: clientConns, Encode: true, Known: insiders(cfg.Plan, cfg.Topology),
+	}
+	if parents.pop != nil {
+		base.Peers = parents
 	}
 	if cfg.AccessLog != nil {
 		s.log = newAccessLog(cfg.AccessLog, string(cfg.Node.Name), cfg.Log)
@@ -68,6 +82,18 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.proxy = proxy.New(base)
 	return s, nil
+}
+
+// insiders are the addresses from which many clients come: nodes, and gateways, which speak for whole places.
+func insiders(p *topology.Plan, t *topology.Topology) func(netip.Addr) bool {
+	known := map[netip.Addr]bool{t.Gateway: true}
+	for _, n := range p.Nodes {
+		known[n.HTTP.Addr()] = true
+	}
+	for _, c := range p.Places {
+		known[c.Client], known[c.Gateway.Addr()] = true, true
+	}
+	return func(a netip.Addr) bool { return known[a] }
 }
 
 // locate tells of a client what parents and the log want to know.

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"cdnlab/internal/proxy"
@@ -21,15 +20,11 @@ func appendLine(b []byte, node string, r *proxy.Record) []byte {
 	b = appendText(append(b, `","path":"`...), r.Target)
 	b = strconv.AppendInt(append(b, `","status":`...), int64(r.Status), 10)
 	b = strconv.AppendInt(append(b, `,"bytes":`...), r.Bytes, 10)
-	b = appendMilliseconds(append(b, `,"ttfb_ms":`...), r.TTFB)
-	b = appendMilliseconds(append(b, `,"total_ms":`...), r.Total)
+	b = proxy.AppendMilliseconds(append(b, `,"ttfb_ms":`...), r.TTFB)
+	b = proxy.AppendMilliseconds(append(b, `,"total_ms":`...), r.Total)
 	b = append(append(b, `,"cache":"`...), r.Cache...)
 	b = append(append(b, `","request_id":"`...), r.RequestID...)
 	return append(b, "\"}\n"...)
-}
-
-func appendMilliseconds(b []byte, d time.Duration) []byte {
-	return strconv.AppendFloat(b, float64(d.Microseconds())/1000, 'f', -1, 64)
 }
 
 // appendText appends what stands between the quotes of a JSON string (RFC 8259 §7). Bytes that are not UTF-8 become U+FFFD.

@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -54,6 +55,7 @@ type network struct {
 	held   chan struct{} // closed to let the origin answer for what is below /held/
 
 	mu    sync.Mutex // guards the fields below
+	stats map[topology.NodeName]*stats.Node
 	nodes map[topology.NodeName]*running
 	dials map[topology.NodeName]int
 	seen  []*http.Request // by the origin, their bodies read
@@ -72,7 +74,7 @@ func newNetwork(t *testing.T, source string) *network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &network{t: t, top: top, held: make(chan struct{}), nodes: map[topology.NodeName]*running{}, dials: map[topology.NodeName]int{}}
+	n := &network{t: t, top: top, held: make(chan struct{}), nodes: map[topology.NodeName]*running{}, stats: map[topology.NodeName]*stats.Node{}, dials: map[topology.NodeName]int{}}
 	n.now.Store(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	if n.plan, err = top.Plan(topology.PlanOptions{}); err != nil {
 		t.Fatal(err)
@@ -124,6 +126,9 @@ func (n *network) serve(node topology.Node, ln net.Listener) (stop func()) {
 	var run interface{ Run(context.Context) error }
 	var err error
 	log, counters := slog.New(slog.DiscardHandler), stats.New(n.clock())
+	n.mu.Lock()
+	n.stats[node.Name] = counters
+	n.mu.Unlock()
 	switch node.Kind {
 	case topology.KindHub:
 		run, err = regional.New(regional.Config{Node: node, Topology: n.top, Plan: n.plan, Listener: ln, Dial: n.dial, Secret: secret,
@@ -246,6 +251,7 @@ func (n *network) asked() []*http.Request {
 // request is one that a client sends.
 type request struct {
 	to     topology.NodeName
+	method string // "" is GET
 	path   string
 	host   string // "" is www.cdn.test
 	from   string // source address; "" leaves it to the machine
@@ -279,7 +285,7 @@ func (n *network) do(r request) *answer {
 func (n *network) try(r request) (*answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.addr(r.to)+r.path, nil)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(r.method, http.MethodGet), "http://"+n.addr(r.to)+r.path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,11 @@
 package edge
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"cdnlab/internal/ring"
+)
 
 // How long a parent that failed is left alone: doubled with every further failure.
 const (
@@ -54,8 +59,9 @@ func (h *health) report(ok bool, now time.Time) {
 }
 
 // choose names the servers to try for an object, best first, in dst, which is empty: the groups in their order, and within a
-// group the servers by rendezvous, so that each object has one home and losing a server moves only its own objects. The last
-// group is the origin's, which is named whatever its health. When nothing is healthy all are named.
+// group the servers by its ring, so that each object has one home while that is not busier than the others, and losing a server
+// moves only its own objects. The last group is the origin's, which is named whatever its health. When nothing is healthy all
+// are named.
 func choose(dst []pick, groups []group, hash uint64, now time.Time) []pick {
 	dst = gather(dst, groups, hash, func(h *health, first bool) bool { return h.admit(first, now) })
 	if last := &groups[len(groups)-1]; len(dst) == 1 && !last.health[0].up() {
@@ -69,46 +75,51 @@ type pick struct{ group, server int }
 
 // group is one tier's servers in one place.
 type group struct {
-	seeds  []uint64  // of the servers
-	health []*health // a server may be in the groups of several chains; its health is one
+	ring   func() *ring.Ring // of the servers; not called for a single one
+	health []*health         // a server may be in the groups of several chains; its health is one
+	load   func(i int) int64 // requests under way to a server
 }
+
+// maxOfGroup is how many servers of one hub are named for a request: what two of them cannot bring is better had elsewhere.
+const maxOfGroup = 2
 
 func gather(dst []pick, groups []group, hash uint64, admit func(h *health, first bool) bool) []pick {
 	last := len(groups) - 1
 	for g := range groups[:last] {
-		servers := len(groups[g].seeds)
-		for rank := range servers {
-			if len(dst) == maxTries-1 {
+		var room [maxServers]int
+		named := 0
+		for _, i := range groups[g].order(room[:0], hash) {
+			if len(dst) == maxTries-1 || named == maxOfGroup {
 				break
 			}
-			if i := ranked(groups[g].seeds, hash, rank); admit(groups[g].health[i], len(dst) == 0) {
+			if admit(groups[g].health[i], len(dst) == 0) {
 				dst = append(dst, pick{g, i})
+				named++
 			}
 		}
 	}
 	return append(dst, pick{last, 0})
 }
 
-// ranked returns the server that has the given rank for an object (highest random weight; Thaler and Ravishankar, 1998).
-func ranked(seeds []uint64, hash uint64, rank int) int {
-	for i, s := range seeds {
-		above := 0
-		for j, o := range seeds {
-			if w, v := weigh(o, hash), weigh(s, hash); w > v || w == v && j < i {
-				above++
-			}
-		}
-		if above == rank {
-			return i
-		}
-	}
-	return 0
-}
+// maxServers is how many servers of a group are looked at without allocating.
+const maxServers = 16
 
-// weigh mixes a server and an object (the finaliser of SplitMix64).
-func weigh(seed, hash uint64) uint64 {
-	x := seed ^ hash
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
+// order appends the servers of a group for an object, best first: the one that bounded loads give it to, then the others clockwise.
+func (g *group) order(dst []int, hash uint64) []int {
+	n := len(g.health)
+	if n == 1 {
+		return append(dst, 0)
+	}
+	r := g.ring()
+	var room [maxServers]int64
+	loads := room[:0]
+	for i := range n {
+		loads = append(loads, g.load(i))
+	}
+	best := r.Bounded(hash, loads, ring.Bound)
+	dst = r.Owners(dst, hash, n)
+	at := slices.Index(dst, best)
+	copy(dst[1:at+1], dst[:at])
+	dst[0] = best
+	return dst
 }

@@ -6,17 +6,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"cdnlab/internal/proxy"
+	"cdnlab/internal/ring"
 	"cdnlab/internal/stats"
 	"cdnlab/topology"
 )
 
-// parents are the servers that an edge fetches from: its hub, the other hubs, the origins.
+// parents are the servers that an edge fetches from: the others of its PoP, its hub, the other hubs, the origins.
 type parents struct {
 	chains  map[string]*chain // by origin
 	servers map[topology.NodeName]*server
+	pop     *pop // nil for a PoP of one server
 
 	mu sync.Mutex // guards the health of all servers
 }
@@ -33,6 +33,14 @@ type chain struct {
 	servers [][]*server // as groups
 }
 
+// pop are the servers of a PoP, which keep one copy of an object between them, and more of what is hot.
+type pop struct {
+	ring func() *ring.Ring
+	self int
+	all  []*server // nil for the server itself
+	hot  ring.HotKeys
+}
+
 func newParents(t *topology.Topology, p *topology.Plan, node topology.Node, dial func(context.Context, topology.Node) (net.Conn, error), counters *stats.Node) *parents {
 	all := &parents{chains: map[string]*chain{}, servers: map[topology.NodeName]*server{}}
 	for i := range t.Origins {
@@ -42,23 +50,54 @@ func newParents(t *topology.Topology, p *topology.Plan, node topology.Node, dial
 		}
 		all.chains[t.Origins[i].Name] = c
 	}
+	if nodes := p.Group(topology.Ref{Kind: node.Kind, Name: node.Group}); len(nodes) > 1 {
+		all.pop = &pop{ring: ringOf(nodes)}
+		for i, n := range nodes {
+			if n.Name == node.Name {
+				all.pop.self = i
+				all.pop.all = append(all.pop.all, nil)
+				continue
+			}
+			all.pop.all = append(all.pop.all, all.server(n, dial, counters))
+		}
+	}
 	return all
 }
 
+func (p *parents) server(n topology.Node, dial proxy.Dialer, counters *stats.Node) *server {
+	s, ok := p.servers[n.Name]
+	if !ok {
+		s = &server{Upstream: proxy.NewUpstream(n, dial, counters)}
+		p.servers[n.Name] = s
+	}
+	return s
+}
+
 func (p *parents) add(c *chain, nodes []topology.Node, dial proxy.Dialer, counters *stats.Node) {
-	var g group
 	var servers []*server
 	for _, n := range nodes {
-		s, ok := p.servers[n.Name]
-		if !ok {
-			s = &server{Upstream: proxy.NewUpstream(n, dial, counters)}
-			p.servers[n.Name] = s
-		}
-		g.seeds = append(g.seeds, xxhash.Sum64String(string(n.Name)))
+		servers = append(servers, p.server(n, dial, counters))
+	}
+	g := group{ring: ringOf(nodes), load: func(i int) int64 { return servers[i].Load() }}
+	for _, s := range servers {
 		g.health = append(g.health, &s.health)
-		servers = append(servers, s)
 	}
 	c.groups, c.servers = append(c.groups, g), append(c.servers, servers)
+}
+
+// ringOf makes the ring of servers when it is first needed: of a large fleet it takes a moment. All have the same capacity.
+func ringOf(nodes []topology.Node) func() *ring.Ring {
+	return sync.OnceValue(func() *ring.Ring {
+		members := make([]ring.Member, len(nodes))
+		for i, n := range nodes {
+			members[i] = ring.Member{Name: string(n.Name), Capacity: 1}
+		}
+		r, err := ring.New(members)
+		if err != nil {
+			panic(err) // the names of nodes are unique, and 254 servers have room
+		}
+		return r
+	})
 }
 
 // Choose implements proxy.Parents.
@@ -71,6 +110,46 @@ func (p *parents) Choose(dst []*proxy.Upstream, site *topology.Site, hash uint64
 		dst = append(dst, c.servers[i.group][i.server].Upstream)
 	}
 	return dst
+}
+
+// Seen implements proxy.Peers.
+func (p *parents) Seen(hash uint64, now time.Time) {
+	if p.pop != nil {
+		p.pop.hot.Observe(hash, now)
+	}
+}
+
+// Home implements proxy.Peers.
+func (p *parents) Home(hash uint64, now time.Time) (home *proxy.Upstream, keep bool) {
+	if p.pop == nil {
+		return nil, true
+	}
+	copies := p.pop.hot.Hot(hash, now)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pop.home(hash, copies, now)
+}
+
+// home goes clockwise from an object: its home is the first server that is up, and so many in all keep it.
+func (p *pop) home(hash uint64, copies int, now time.Time) (home *proxy.Upstream, keep bool) {
+	var room [maxServers]int
+	for _, i := range p.ring().Owners(room[:0], hash, len(p.all)) {
+		s := p.all[i]
+		switch {
+		case s == nil && home == nil:
+			return nil, true
+		case s == nil:
+			return home, copies > 0
+		case home == nil && !s.health.admit(true, now), !s.health.up():
+			continue
+		case home == nil:
+			home = s.Upstream
+		}
+		if copies--; copies == 0 {
+			return home, false
+		}
+	}
+	return home, false
 }
 
 // Report implements proxy.Parents.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -70,8 +71,8 @@ func (s *Server) addPurge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := Purged{Nodes: []string{}, Failed: []PurgeFailed{}}
-	for _, kind := range []topology.Kind{topology.KindHub, topology.KindEdge} {
-		refused, status := s.purgeTier(r.Context(), kind, query, &out)
+	for _, nodes := range s.purgeOrder() {
+		refused, status := s.purgeNodes(r.Context(), nodes, query, &out)
 		if refused != "" {
 			writeError(w, status, "purge: %s", refused)
 			return
@@ -80,20 +81,33 @@ func (s *Server) addPurge(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, out)
 }
 
-// purgeTier has all nodes of a tier purge at once. refused is the sentence of one for which the purge makes no sense.
-func (s *Server) purgeTier(ctx context.Context, kind topology.Kind, query url.Values, out *Purged) (refused string, status int) {
+// purgeOrder lists the nodes in the order in which they purge, those of a list at once: what a node fetches once it has purged must
+// not come from one that has not. The servers of a PoP fetch from each other, so that they do it twice.
+func (s *Server) purgeOrder() (lists [3][]topology.Node) {
+	for _, n := range s.cfg.Plan.Nodes {
+		switch n.Kind {
+		case topology.KindHub:
+			lists[0] = append(lists[0], n)
+		case topology.KindEdge:
+			lists[1] = append(lists[1], n)
+			if len(s.cfg.Plan.Group(topology.Ref{Kind: n.Kind, Name: n.Group})) > 1 {
+				lists[2] = append(lists[2], n)
+			}
+		}
+	}
+	return lists
+}
+
+// purgeNodes has nodes purge at once. refused is the sentence of one for which the purge makes no sense.
+func (s *Server) purgeNodes(ctx context.Context, nodes []topology.Node, query url.Values, out *Purged) (refused string, status int) {
 	type result struct {
 		status int
 		err    error
 	}
-	nodes := s.cfg.Plan.Nodes
 	results := make([]result, len(nodes))
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i, n := range nodes {
-		if n.Kind != kind {
-			continue
-		}
 		group.Go(func() error {
 			results[i].status, results[i].err = s.purgeNode(ctx, n, query)
 			return nil
@@ -102,13 +116,16 @@ func (s *Server) purgeTier(ctx context.Context, kind topology.Kind, query url.Va
 	_ = group.Wait() // results holds the errors
 	for i, n := range nodes {
 		switch r := results[i]; {
-		case n.Kind != kind:
 		case r.err == nil:
-			out.Nodes = append(out.Nodes, string(n.Name))
+			if !slices.Contains(out.Nodes, string(n.Name)) {
+				out.Nodes = append(out.Nodes, string(n.Name))
+			}
 		case r.status == http.StatusBadRequest || r.status == http.StatusNotFound:
 			refused, status = r.err.Error(), r.status
 		default:
-			out.Failed = append(out.Failed, PurgeFailed{string(n.Name), r.err.Error()})
+			if !slices.ContainsFunc(out.Failed, func(f PurgeFailed) bool { return f.Node == string(n.Name) }) {
+				out.Failed = append(out.Failed, PurgeFailed{string(n.Name), r.err.Error()})
+			}
 		}
 	}
 	return refused, status

@@ -101,6 +101,11 @@ func (t *tally) addCache(c *stats.Cache) {
 	t.cache.Bytes += c.Bytes
 	t.cache.Budget += c.Budget
 	t.cache.Evictions += c.Evictions
+	t.cache.Disk.Objects += c.Disk.Objects
+	t.cache.Disk.Bytes += c.Disk.Bytes
+	t.cache.Disk.Budget += c.Disk.Budget
+	t.cache.Disk.Evictions += c.Disk.Evictions
+	t.cache.Disk.Damaged += c.Disk.Damaged
 }
 
 func (t *tally) figures() Figures {

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -28,20 +29,21 @@ const (
 type app struct {
 	s         *Server
 	url       *url.URL
-	transport *http.Transport
+	transport strictTransport
 	buffers   bufferPool
 }
 
 func newApp(s *Server, u *url.URL) *app {
-	return &app{s: s, url: u, transport: &http.Transport{
+	d := &net.Dialer{Timeout: appDialTimeout}
+	return &app{s: s, url: u, transport: strictTransport{&http.Transport{
 		// Proxy stays nil: the lab's own proxy variables must not send the app's traffic around in a circle.
-		DialContext:           (&net.Dialer{Timeout: appDialTimeout}).DialContext,
-		TLSHandshakeTimeout:   appDialTimeout,
+		DialContext:           wired(d.DialContext),
+		DialTLSContext:        wired((&tls.Dialer{NetDialer: d}).DialContext),
 		ExpectContinueTimeout: time.Second,
 		MaxIdleConnsPerHost:   appIdleConns,
 		IdleConnTimeout:       appIdleTime,
 		DisableCompression:    true, // else it would decompress what the app compressed
-	}}
+	}}}
 }
 
 // ServeHTTP answers a request that is not for the node itself.

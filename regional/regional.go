@@ -16,7 +16,10 @@ import (
 // maxHead is how long the head of a request may be: what an edge takes, and what it adds.
 const maxHead = 24 << 10
 
-// Config is what a hub's server needs. All is required but Now.
+// patience is how long an origin may take to answer.
+const patience = 10500 * time.Millisecond
+
+// Config is what a hub's server needs. All is required but CacheDir, Seek and Now.
 type Config struct {
 	Node     topology.Node
 	Topology *topology.Topology
@@ -24,6 +27,8 @@ type Config struct {
 	Listener net.Listener // Run closes it
 	Dial     func(ctx context.Context, to topology.Node) (net.Conn, error)
 	Secret   string // of the lab's nodes: what an edge says about its client is believed with it
+	CacheDir string // of the cache on disk; "" does without
+	Seek     func() // called before each access to a file of it; may be nil
 	Stats    *stats.Node
 	Log      *slog.Logger
 	Now      func() time.Time // nil is time.Now
@@ -44,7 +49,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{proxy.New(proxy.Config{
 		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Hubs[i].RAM, Eviction: cfg.Topology.Hubs[i].Eviction, MaxHead: maxHead,
-		Parents: newOrigins(cfg), Secret: cfg.Secret, Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain,
+		Disk: cfg.Topology.Hubs[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
+		Parents: newOrigins(cfg), Secret: cfg.Secret, Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
 	})}, nil
 }
 

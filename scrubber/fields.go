@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -54,19 +53,6 @@ func (d Decision) Fields(set func(name string, value []byte)) {
 	if !d.OK && d.RetryAfter != Never {
 		number("Retry-After", seconds(d.RetryAfter))
 	}
-}
-
-// IsField reports whether a field of a response, in any case, speaks of a limit as Fields does: what a server behind says in it
-// is of another limit and would contradict. Retry-After is not among them: of what passes, it tells when to ask the server again.
-func IsField(name string) bool {
-	const family = "X-RateLimit-"
-	switch {
-	case len(name) == len("RateLimit"):
-		return strings.EqualFold(name, "RateLimit")
-	case len(name) == len("RateLimit-Policy") && strings.EqualFold(name, "RateLimit-Policy"):
-		return true
-	}
-	return len(name) > len(family) && strings.EqualFold(name[:len(family)], family)
 }
 
 // policy is the rule's item of RateLimit-Policy. The quota is the most that passes at once, the window the time in which that

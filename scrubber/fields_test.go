@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/dunglas/httpsfv"
+
+	"cdnlab/internal/httpcache"
 )
 
 // fields renders what a decision adds, a line each.
@@ -139,20 +141,12 @@ func TestFieldsAllocateLittle(t *testing.T) {
 	}
 }
 
-func TestIsField(t *testing.T) {
-	for name, want := range map[string]bool{
-		"RateLimit": true, "ratelimit": true, "RateLimit-Policy": true, "RATELIMIT-POLICY": true, "X-RateLimit-Limit": true,
-		"x-ratelimit-used": true, "RateLimit-Limit": false, "RateLimits": false, "X-RateLimit": false, "X-RateLimit-": false, "Retry-After": false,
-		"Content-Language": false, "Alt-Range": false, "": false,
-	} {
-		if got := IsField(name); got != want {
-			t.Errorf("IsField(%q) = %v, want %v", name, got, want)
-		}
-	}
+// What a Decision says is what it replaces in what comes from upstream.
+func TestFieldsAreThoseOfALimit(t *testing.T) {
 	d := Decision{rule: &rule{}}
 	d.Fields(func(name string, _ []byte) {
-		if !IsField(name) && name != "Retry-After" {
-			t.Errorf("IsField(%q) = false, and Fields sets it", name)
+		if !httpcache.LimitField(name) && name != "Retry-After" {
+			t.Errorf("LimitField(%q) = false, and Fields sets it", name)
 		}
 	})
 }

@@ -173,12 +173,16 @@ func (b *builder) hubs() {
 	for i := range b.f.Hubs.entries {
 		name, e := b.f.Hubs.entries[i].key.v, &b.f.Hubs.entries[i].val
 		h := Hub{
-			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Hubs.RAM.v, Eviction: b.f.Defaults.Hubs.Eviction.name(),
+			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Hubs.RAM.v, Disk: b.f.Defaults.Hubs.Disk.v, Eviction: b.f.Defaults.Hubs.Eviction.name(),
 			Servers: b.servers(e.Servers, b.f.Defaults.Hubs.Servers, e.Addresses), Addresses: perServer(e.Addresses.v),
 		}
 		if e.RAM.set {
 			h.RAM = e.RAM.v
 		}
+		if e.Disk.set {
+			h.Disk = e.Disk.v
+		}
+		b.tiers(h.RAM, h.Disk, e.mark)
 		if e.Eviction.set {
 			h.Eviction = e.Eviction.name()
 		}
@@ -199,12 +203,16 @@ func (b *builder) edges() {
 	for i := range entries {
 		name, e := entries[i].key.v, &entries[i].val
 		edge := Edge{
-			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Edges.RAM.v, Eviction: b.f.Defaults.Edges.Eviction.name(),
+			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Edges.RAM.v, Disk: b.f.Defaults.Edges.Disk.v, Eviction: b.f.Defaults.Edges.Eviction.name(),
 			Servers: b.servers(e.Servers, b.f.Defaults.Edges.Servers, e.Addresses), Addresses: perServer(e.Addresses.v),
 		}
 		if e.RAM.set {
 			edge.RAM = e.RAM.v
 		}
+		if e.Disk.set {
+			edge.Disk = e.Disk.v
+		}
+		b.tiers(edge.RAM, edge.Disk, e.mark)
 		if e.Eviction.set {
 			edge.Eviction = e.Eviction.name()
 		}
@@ -214,6 +222,23 @@ func (b *builder) edges() {
 		}
 	}
 	b.distinct(all)
+}
+
+// Least sizes of a cache that has a part on disk: what is stored there passes through memory, and each size holds the largest
+// slice several times over.
+const (
+	leastRAM  = 8 << 20
+	leastDisk = 16 << 20
+)
+
+// tiers checks the sizes of a cache.
+func (b *builder) tiers(ram, disk Bytes, at mark) {
+	switch {
+	case disk > 0 && ram < leastRAM:
+		b.fault(at, "a cache on disk needs memory to pass through: write ram: %dMiB at least, or disk: 0", leastRAM>>20)
+	case disk > 0 && disk < leastDisk:
+		b.fault(at, "a cache on disk of %d bytes is too small to be of use: write disk: %dMiB at least, or disk: 0", disk, leastDisk>>20)
+	}
 }
 
 func perServer(lists []list[address]) [][]netip.Addr {

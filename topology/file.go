@@ -48,14 +48,14 @@ type defaults struct {
 type edgeDefaults struct {
 	Servers  count    `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers an edge has."`
 	RAM      size     `key:"ram" default:"256MiB" max:"16TiB" doc:"Memory for cached objects in each server of an edge; 0 caches nothing."`
-	Disk     later    `key:"disk" later:"caches on disk come with a later version"`
+	Disk     size     `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of an edge, in the data directory; 0 keeps them in memory alone."`
 	Eviction eviction `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
 }
 
 type hubDefaults struct {
 	Servers  count    `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers a hub has."`
 	RAM      size     `key:"ram" default:"512MiB" max:"16TiB" doc:"Memory for cached objects in each server of a hub; 0 caches nothing."`
-	Disk     later    `key:"disk" later:"caches on disk come with a later version"`
+	Disk     size     `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of a hub, in the data directory; 0 keeps them in memory alone."`
 	Eviction eviction `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
 }
 
@@ -165,7 +165,7 @@ type hubEntry struct {
 	At        location            `key:"at" doc:"City, its IATA code, or { lat, lon }. Default: the city that the name is of."`
 	Servers   count               `key:"servers" min:"1" max:"254" doc:"How many servers there are. Default: one for each list of addresses, or defaults.hubs.servers."`
 	RAM       size                `key:"ram" max:"16TiB" doc:"Memory for cached objects in each server; 0 caches nothing. Default: defaults.hubs.ram."`
-	Disk      later               `key:"disk" later:"caches on disk come with a later version"`
+	Disk      size                `key:"disk" max:"16TiB" doc:"Room on disk for cached objects in each server; 0 keeps them in memory alone. Default: defaults.hubs.disk."`
 	Eviction  eviction            `key:"eviction" doc:"Which objects a full cache gives up first. Default: that of defaults."`
 	Parent    ref                 `key:"parent" doc:"Origin that it fetches from when a site does not name one. Default: the first."`
 	Addresses list[list[address]] `key:"addresses" doc:"For each server the list of its addresses, instead of the plan's."`
@@ -176,7 +176,7 @@ type edgeEntry struct {
 	At        location            `key:"at" doc:"City, its IATA code, or { lat, lon }. Default: the city that the name is of."`
 	Servers   count               `key:"servers" min:"1" max:"254" doc:"How many servers there are. Default: one for each list of addresses, or defaults.edges.servers."`
 	RAM       size                `key:"ram" max:"16TiB" doc:"Memory for cached objects in each server; 0 caches nothing. Default: defaults.edges.ram."`
-	Disk      later               `key:"disk" later:"caches on disk come with a later version"`
+	Disk      size                `key:"disk" max:"16TiB" doc:"Room on disk for cached objects in each server; 0 keeps them in memory alone. Default: defaults.edges.disk."`
 	Eviction  eviction            `key:"eviction" doc:"Which objects a full cache gives up first. Default: that of defaults."`
 	Parent    ref                 `key:"parent" doc:"Hub that it fetches from, or an origin to use no hub. Default: the nearest hub."`
 	Addresses list[list[address]] `key:"addresses" doc:"For each server the list of its addresses, IPv4 and IPv6, instead of the plan's."`
@@ -210,10 +210,17 @@ type siteEntry struct {
 }
 
 type cacheEntry struct {
-	TTL          duration  `key:"ttl" default:"0" max:"365d" doc:"How long a response is fresh that does not say so itself. 0 leaves it to the heuristic of RFC 9111, section 4.2.2."`
-	Query        queryRule `key:"query" default:"keep" doc:"What becomes of the query in the cache key: kept as it is, its parameters sorted, or dropped."`
-	Collapse     onOff     `key:"collapse" default:"on" doc:"Whether requests for an object that is being fetched wait for that one fetch; off lets each make its own."`
-	StaleIfError duration  `key:"stale_if_error" default:"24h" max:"365d" doc:"How long past its freshness a response is served while nothing can be fetched. 0 is never."`
+	TTL          duration                     `key:"ttl" default:"0" max:"365d" doc:"How long a response is fresh that does not say so itself. 0 leaves it to the heuristic of RFC 9111, section 4.2.2."`
+	Query        queryRule                    `key:"query" default:"keep" doc:"What becomes of the query in the cache key: kept as it is, its parameters sorted, or dropped."`
+	QueryOnly    list[parameter]              `key:"query_only" doc:"The parameters of the query that belong to the cache key, sorted; the others do not. One that ends with * is a prefix. The origin is sent the whole query all the same."`
+	QueryExcept  list[parameter]              `key:"query_except" doc:"The parameters of the query that do not belong to the cache key, such as utm_*; the others do, sorted."`
+	Headers      list[keyHeader]              `key:"headers" doc:"Request headers whose values tell responses apart, as if each response said so in Vary."`
+	Cookies      list[cookieName]             `key:"cookies" doc:"Cookies whose values tell responses apart."`
+	ShareCookies onOff                        `key:"share_cookies" default:"off" doc:"Whether a response that sets a cookie is stored although it does not say that it may be shared."`
+	Negative     table[errorStatus, duration] `key:"negative" doc:"How long errors are fresh that do not say so themselves, by status (404) or class (5xx). Errors about one request alone, such as 401 and 429, are never stored."`
+	Compress     onOff                        `key:"compress" default:"on" doc:"Whether edges send what is stored in gzip, zstd or br to clients that accept it, where its type is one that shrinks."`
+	Collapse     onOff                        `key:"collapse" default:"on" doc:"Whether requests for an object that is being fetched wait for that one fetch; off lets each make its own."`
+	StaleIfError duration                     `key:"stale_if_error" default:"24h" max:"365d" doc:"How long past its freshness a response is served while nothing can be fetched. 0 is never."`
 }
 
 type recEntry struct {

@@ -30,6 +30,7 @@ func (i Impairment) network() bool {
 type Target struct {
 	Kind    Kind       // of the servers
 	Servers []NodeName // empty for a link
+	Disk    bool       // the servers keep objects on a disk
 	Link    [2]Ref     // its ends, the lower tier first; zero for servers
 }
 
@@ -47,7 +48,7 @@ func (t *Topology) Target(text string) (Target, error) {
 	}
 	for _, g := range t.groups() {
 		if slices.Contains(g.Servers, NodeName(text)) {
-			return Target{Kind: g.Kind, Servers: []NodeName{NodeName(text)}}, nil
+			return Target{Kind: g.Kind, Disk: g.Disk, Servers: []NodeName{NodeName(text)}}, nil
 		}
 	}
 	r, err := t.Resolve(text)
@@ -67,16 +68,18 @@ func (t *Topology) Target(text string) (Target, error) {
 
 // groups are the servers of each entry.
 func (t *Topology) groups() (all []Target) {
-	add := func(r Ref, n int) { all = append(all, Target{Kind: r.Kind, Servers: serverNames(r, n)}) }
-	add(Ref{Kind: KindDNS}, t.DNS.Servers)
+	add := func(r Ref, n int, disk bool) {
+		all = append(all, Target{Kind: r.Kind, Disk: disk, Servers: serverNames(r, n)})
+	}
+	add(Ref{Kind: KindDNS}, t.DNS.Servers, false)
 	for i := range t.Origins {
-		add(Ref{KindOrigin, t.Origins[i].Name}, 1)
+		add(Ref{KindOrigin, t.Origins[i].Name}, 1, true)
 	}
 	for i := range t.Hubs {
-		add(Ref{KindHub, t.Hubs[i].Name}, t.Hubs[i].Servers)
+		add(Ref{KindHub, t.Hubs[i].Name}, t.Hubs[i].Servers, t.Hubs[i].Disk > 0)
 	}
 	for i := range t.Edges {
-		add(Ref{KindEdge, t.Edges[i].Name}, t.Edges[i].Servers)
+		add(Ref{KindEdge, t.Edges[i].Name}, t.Edges[i].Servers, t.Edges[i].Disk > 0)
 	}
 	return all
 }
@@ -111,8 +114,8 @@ func (g Target) Takes(i Impairment) error {
 		return errors.New("nothing goes wrong: give down, reset, latency, jitter, loss, bandwidth or slow-disk")
 	case i.SlowDisk > 0 && g.IsLink():
 		return errors.New("a link has no disk that could be slow; an origin has")
-	case i.SlowDisk > 0 && g.Kind != KindOrigin:
-		return fmt.Errorf("%s keeps everything in memory, so that no disk can be slow; an origin has one", g.Servers[0])
+	case i.SlowDisk > 0 && !g.Disk:
+		return fmt.Errorf("%s keeps everything in memory, so that no disk can be slow; an origin has one, and an edge or a hub with disk: 2GiB", g.Servers[0])
 	case i.network() && g.Kind == KindDNS:
 		return errors.New("DNS servers are at no distance that could grow: they can only be down")
 	}

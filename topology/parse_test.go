@@ -32,7 +32,7 @@ func TestDefaultsOfTheSmallestFile(t *testing.T) {
 			{Name: "paris", At: paris, Weight: 1, Networks: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/24")}},
 			{Name: "tokyo", At: tokyo, Weight: 1, Networks: []netip.Prefix{netip.MustParsePrefix("198.18.1.0/24")}},
 		},
-		Sites: []Site{{Host: "www.cdn.test", Origin: "main", Customer: "default", Cache: SiteCache{Collapse: true, StaleIfError: 24 * time.Hour}}},
+		Sites: []Site{{Host: "www.cdn.test", Origin: "main", Customer: "default", Cache: SiteCache{Collapse: true, Compress: true, StaleIfError: 24 * time.Hour}}},
 	}
 	same(t, top, want)
 	if cwd, _ := os.Getwd(); top.Dir != cwd {

@@ -3,6 +3,7 @@ package topology
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ func (b *builder) sites() {
 		first[host] = true
 		s := Site{
 			Host: host, Customer: e.Customer.v, HostHeader: e.Host.v, Scheme: e.Scheme.v,
-			Cache: SiteCache{TTL: e.Cache.TTL.v, Query: QueryRule(e.Cache.Query.i), Collapse: e.Cache.Collapse.v, StaleIfError: e.Cache.StaleIfError.v},
+			Cache: b.siteCache(&e.Cache),
 		}
 		for _, a := range e.Access.entries {
 			s.Access = append(s.Access, AccessRule{Prefix: a.key.v, Kind: AccessKind(a.val.i)})
@@ -36,8 +37,31 @@ func (b *builder) defaultSite() {
 	(&decoder{collector: b.collector, specs: map[reflect.Type][]keySpec{}}).value(&e, nil, mark{path: "sites"}, "")
 	b.t.Sites = []Site{{
 		Host: "www." + b.t.Zone, Origin: b.t.Origins[0].Name, Customer: e.Customer.v,
-		Cache: SiteCache{TTL: e.Cache.TTL.v, Query: QueryRule(e.Cache.Query.i), Collapse: e.Cache.Collapse.v, StaleIfError: e.Cache.StaleIfError.v},
+		Cache: b.siteCache(&e.Cache),
 	}}
+}
+
+func (b *builder) siteCache(e *cacheEntry) SiteCache {
+	c := SiteCache{
+		TTL: e.TTL.v, Query: QueryRule(e.Query.i), Collapse: e.Collapse.v, StaleIfError: e.StaleIfError.v, ShareCookies: e.ShareCookies.v, Compress: e.Compress.v,
+		Headers: values(e.Headers.v, func(h keyHeader) string { return h.v }), Cookies: values(e.Cookies.v, func(n cookieName) string { return n.v }),
+	}
+	name := func(p parameter) string { return p.v }
+	switch {
+	case e.QueryOnly.set && e.QueryExcept.set:
+		b.fault(e.QueryExcept.mark, "query_only and query_except exclude each other")
+	case (e.QueryOnly.set || e.QueryExcept.set) && e.Query.set:
+		b.fault(e.Query.mark, "query says nothing beside query_only or query_except; drop it")
+	case e.QueryOnly.set:
+		c.Query, c.QueryNames = QueryOnly, values(e.QueryOnly.v, name)
+	case e.QueryExcept.set:
+		c.Query, c.QueryNames = QueryExcept, values(e.QueryExcept.v, name)
+	}
+	for _, n := range e.Negative.entries {
+		c.Negative = append(c.Negative, NegativeTTL{n.key.from, n.key.to, n.val.v})
+	}
+	slices.SortStableFunc(c.Negative, func(a, b NegativeTTL) int { return (a.To - a.From) - (b.To - b.From) }) // a status before its class
+	return c
 }
 
 // siteOrigin is the origin of a site: the one it names, or the only one there is.

@@ -115,6 +115,7 @@ type Hub struct {
 	At        Location
 	Servers   int
 	RAM       Bytes
+	Disk      Bytes          // 0 for none
 	Eviction  string         // name of the policy: "lru"
 	Parent    Ref            // always an origin
 	Addresses [][]netip.Addr // per server
@@ -126,6 +127,7 @@ type Edge struct {
 	At        Location
 	Servers   int
 	RAM       Bytes
+	Disk      Bytes          // 0 for none
 	Eviction  string         // name of the policy: "lru"
 	Parent    Ref            // a hub or an origin
 	Addresses [][]netip.Addr // per server; IPv4 and IPv6
@@ -162,9 +164,11 @@ type QueryRule uint8
 
 // The query rules.
 const (
-	QueryKeep QueryRule = iota // as it is
-	QuerySort                  // parameters sorted by name
-	QueryDrop                  // none of it
+	QueryKeep   QueryRule = iota // as it is
+	QuerySort                    // parameters sorted by name
+	QueryDrop                    // none of it
+	QueryOnly                    // the parameters that SiteCache.QueryNames has, sorted
+	QueryExcept                  // all but those, sorted
 )
 
 // Site is one host name that the CDN serves.
@@ -184,8 +188,20 @@ type Site struct {
 type SiteCache struct {
 	TTL          time.Duration // freshness of a response that states none; 0 leaves it to the heuristic of RFC 9111 §4.2.2
 	Query        QueryRule
+	QueryNames   []string      // of QueryOnly and QueryExcept; one that ends with * is a prefix
+	Headers      []string      // request fields whose values tell responses apart
+	Cookies      []string      // cookies of which the same holds
+	Compress     bool          // edges encode what clients accept in a content coding
+	ShareCookies bool          // responses that set a cookie are stored even when they do not say that they may be shared
+	Negative     []NegativeTTL // the first one that fits counts
 	Collapse     bool          // requests for an object that is being fetched wait for that fetch
 	StaleIfError time.Duration // how long past its freshness a response may be served while every parent fails; 0 never
+}
+
+// NegativeTTL is how long an error is fresh that does not say so itself.
+type NegativeTTL struct {
+	From, To int // statuses, both included
+	TTL      time.Duration
 }
 
 // AccessKind says who may read objects below a prefix.

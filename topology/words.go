@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -137,6 +138,80 @@ func (p *urlPrefix) parse(text string) error {
 }
 func (*urlPrefix) what() string   { return "the beginning of a path such as /private/" }
 func (*urlPrefix) schema() object { return object{"type": "string", "pattern": "^/[^?#]*$"} }
+
+// parameter is the name of a parameter of a query, or the beginning of names.
+type parameter struct{ word }
+
+func (p *parameter) parse(text string) error {
+	if p.v = text; text == "" || strings.ContainsAny(strings.TrimSuffix(text, "*"), "*&=#;% ") {
+		return fmt.Errorf("%q is not the name of a parameter; write it as in the URL, perhaps with one * at its end", text)
+	}
+	return nil
+}
+func (*parameter) what() string { return "the name of a parameter such as page or utm_*" }
+func (*parameter) schema() object {
+	return object{"type": "string", "pattern": "^[^*&=#;% ]+[*]?$|^[*]$"}
+}
+
+// keyHeader is a request header that belongs to the cache key.
+type keyHeader struct{ word }
+
+// noKeyHeaders are the headers that must not belong to it, and why.
+var noKeyHeaders = map[string]string{
+	"host": "the key has the site", "range": "the cache cuts ranges itself", "cookie": "name cookies in cookies", "accept-encoding": "a response that depends on it says so in Vary",
+	"cache-control": "it is for the cache", "pragma": "it is for the cache", "connection": "it is about one connection", "transfer-encoding": "it is about one message", "content-length": "it is about one message",
+}
+
+func (h *keyHeader) parse(text string) error {
+	h.v = strings.ToLower(text)
+	why, no := noKeyHeaders[h.v]
+	switch {
+	case text == "" || strings.Trim(h.v, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "":
+		return fmt.Errorf("%q is not the name of a header", text)
+	case no:
+		return fmt.Errorf("%s cannot belong to the cache key: %s", text, why)
+	case strings.HasPrefix(h.v, "if-"):
+		return fmt.Errorf("%s cannot belong to the cache key: the cache answers preconditions itself", text)
+	}
+	return nil
+}
+func (*keyHeader) what() string   { return "the name of a header such as X-Tenant" }
+func (*keyHeader) schema() object { return object{"type": "string", "pattern": "^[A-Za-z0-9_-]+$"} }
+
+// cookieName is the name of a cookie (RFC 6265 §4.1.1).
+type cookieName struct{ word }
+
+func (c *cookieName) parse(text string) error {
+	if c.v = text; text == "" || strings.ContainsAny(text, " \t,;=\"()<>@:\\/[]?{}") {
+		return fmt.Errorf("%q is not the name of a cookie", text)
+	}
+	return nil
+}
+func (*cookieName) what() string   { return "the name of a cookie" }
+func (*cookieName) schema() object { return object{"type": "string", "minLength": 1} }
+
+// errorStatus is a status of errors, or a class of them.
+type errorStatus struct {
+	mark
+	from, to int
+}
+
+func (e *errorStatus) parse(text string) error {
+	if class := strings.TrimSuffix(text, "xx"); class == "4" || class == "5" {
+		e.from = int(class[0]-'0') * 100
+		e.to = e.from + 99
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if e.from, e.to = n, n; err != nil || n < 400 || n > 599 {
+		return fmt.Errorf("%q is not the status of an error; it is 400 to 599, 4xx or 5xx", text)
+	}
+	return nil
+}
+func (*errorStatus) what() string { return "a status of 400 to 599, 4xx or 5xx" }
+func (*errorStatus) schema() object {
+	return object{"type": "string", "pattern": "^([45][0-9][0-9]|[45]xx)$"}
+}
 
 // recordName is a name relative to the zone.
 type recordName struct {

@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"io"
+	"strings"
 	"sync"
 
 	"cdnlab/internal/httpcache"
@@ -63,12 +64,7 @@ type Fill struct {
 // Begin starts the storing of a response. A response that is not admitted, or whose length is known to be too large, is
 // passed through to its first reader only; join that before the first Write.
 func (s *Store) Begin(c FillConfig) *Fill {
-	f := &Fill{
-		store: s, meta: c.Admission.Meta, header: c.Admission.Header, key: string(c.Key),
-		length: c.Length, ticket: c.Ticket, chunk: s.cfg.Chunk,
-		storing: c.Admission.Stored && c.Length <= s.cfg.MaxObject,
-	}
-	f.changed.L = &f.mu
+	f := s.newFill(c)
 	if f.storing {
 		f.tags, f.storing = tagsOf(f.header)
 	}
@@ -79,6 +75,16 @@ func (s *Store) Begin(c FillConfig) *Fill {
 	}
 	f.vary = s.varyOf(c.Key, f.meta.Vary)
 	f.values = string(httpcache.AppendVariant(nil, f.vary, c.Ask))
+	return f
+}
+
+func (s *Store) newFill(c FillConfig) *Fill {
+	f := &Fill{
+		store: s, meta: c.Admission.Meta, header: c.Admission.Header, key: string(c.Key),
+		length: c.Length, ticket: c.Ticket, chunk: s.cfg.Chunk,
+		storing: c.Admission.Stored && c.Length <= s.cfg.MaxObject,
+	}
+	f.changed.L = &f.mu
 	return f
 }
 
@@ -145,6 +151,9 @@ func (f *Fill) Write(p []byte) (int, error) {
 // Complete ends the body. One shorter than announced is an error and is aborted. It returns the stored object, nil when the
 // response was not stored.
 func (f *Fill) Complete() (*Object, error) {
+	if t := f.store.tier; t != nil && f.Storing() {
+		t.pace(f.size) // which this goroutine alone changes
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -160,7 +169,7 @@ func (f *Fill) Complete() (*Object, error) {
 		f.releaseLocked()
 		return nil, nil
 	}
-	return f.storeLocked(), nil
+	return f.keepLocked(), nil
 }
 
 // Abort ends a body that did not arrive whole. Its readers get err after the bytes that did arrive, io.ErrUnexpectedEOF for
@@ -188,8 +197,8 @@ func (f *Fill) releaseLocked() {
 	f.spare = nil
 }
 
-// storeLocked makes the complete body an object of the store.
-func (f *Fill) storeLocked() *Object {
+// keepLocked makes the complete body an object of the store.
+func (f *Fill) keepLocked() *Object {
 	o := &Object{Meta: f.meta, Header: f.header, key: f.key, size: f.size, tags: f.tags, checked: f.ticket}
 	if len(f.chunks) > 0 {
 		last := len(f.chunks) - 1
@@ -201,10 +210,17 @@ func (f *Fill) storeLocked() *Object {
 	defer s.mu.Unlock()
 	s.reserved -= f.reserved
 	f.reserved = 0
-	if gone, stale := s.purges.verdict(f.key, f.tags, f.ticket); gone || stale != 0 || s.purges.since(f.ticket, []byte(f.key)) || !s.placeLocked(f, o) {
+	if !s.wantedLocked(f) || !s.placeLocked(f, o) {
 		return nil
 	}
 	return o
+}
+
+// wantedLocked reports whether no purge has come between the request for a response and its storing.
+func (s *Store) wantedLocked(f *Fill) bool {
+	primary, _, _ := strings.Cut(f.key, "\x00")
+	gone, stale := s.purges.verdict(f.key, f.tags, f.ticket)
+	return !gone && stale == 0 && !s.purges.since(f.ticket, []byte(primary))
 }
 
 // trimmed returns the chunk without more than an eighth of unused memory.

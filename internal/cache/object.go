@@ -2,7 +2,9 @@ package cache
 
 import (
 	"io"
+	"unsafe"
 
+	"cdnlab/internal/disk"
 	"cdnlab/internal/evict"
 	"cdnlab/internal/httpcache"
 )
@@ -17,9 +19,13 @@ type Object struct {
 	first    []byte     // the body up to the first chunk's end
 	rest     [][]byte
 	size     int64
-	tags     []uint64  // hashes of its surrogate keys
-	checked  Ticket    // purges up to it have been held against the object; guarded by the store's mutex
-	variants *variants // not nil: no response but the marker of a key whose responses vary
+	tags     []uint64     // hashes of its surrogate keys
+	checked  Ticket       // purges up to it have been held against the object; guarded by the store's mutex
+	twins    *twins       // its encoded bodies; nil for none; guarded by the store's mutex
+	slicing  *slicing     // not nil: the body is kept in slices
+	file     *disk.Object // that has the body; nil for none; guarded by the store's mutex, unless onDisk
+	onDisk   bool         // the body is in the file alone
+	variants *variants    // not nil: no response but the marker of a key whose responses vary
 }
 
 // Size returns the length of the body.
@@ -27,14 +33,14 @@ func (o *Object) Size() int64 { return o.size }
 
 // Bytes returns the whole body when it is in one piece, which it is up to the chunk size; ok is false otherwise. The bytes
 // must not be changed.
-func (o *Object) Bytes() (body []byte, ok bool) { return o.first, len(o.rest) == 0 }
+func (o *Object) Bytes() (body []byte, ok bool) { return o.first, len(o.rest) == 0 && !o.onDisk }
 
 // Stored returns the object as the rules of HTTP caching see it.
 func (o *Object) Stored() httpcache.Stored {
 	return httpcache.Stored{Meta: &o.Meta, Header: o.Header, Size: o.size}
 }
 
-// Body returns a reader of part of the body; All selects the whole.
+// Body returns a reader of part of a body that is in RAM; All selects the whole. [Store.Open] reads others as well.
 func (o *Object) Body(s httpcache.Span) *Body {
 	if s == All {
 		s.Length = o.size
@@ -92,6 +98,14 @@ func (b *Body) piece() []byte {
 // and in the map.
 const Overhead = 400
 
+// inRAM is how much of the body is in memory.
+func (o *Object) inRAM() int64 {
+	if o.onDisk || o.slicing != nil {
+		return 0
+	}
+	return o.size
+}
+
 func (o *Object) cost() int64 {
 	n := int64(Overhead + len(o.key) + len(o.Header) + cap(o.first) + 8*cap(o.tags))
 	for _, c := range o.rest {
@@ -99,6 +113,12 @@ func (o *Object) cost() int64 {
 	}
 	if o.variants != nil {
 		n += o.variants.cost()
+	}
+	if o.twins != nil {
+		n += o.twins.cost()
+	}
+	if o.slicing != nil {
+		n += int64(unsafe.Sizeof(*o.slicing))
 	}
 	return n
 }

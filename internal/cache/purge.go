@@ -1,8 +1,10 @@
 package cache
 
 import (
-	"hash/maphash"
+	"encoding/binary"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 
 	"cdnlab/internal/httpcache"
 )
@@ -28,7 +30,23 @@ type Purge struct {
 // Purge makes the responses that it names unusable, those included whose fetch is under way with a Ticket from before. It takes
 // no longer for many than for one: a rule is noted with a generation number, and each response is held against the rules that
 // are newer than it when it is next looked up. What nobody asks for any more is evicted in its time.
+//
+// A store on disk has noted a purge when this returns.
 func (s *Store) Purge(p Purge, now int64) {
+	if s.tier == nil {
+		s.purge(p, now)
+		return
+	}
+	s.tier.logging.Lock()
+	defer s.tier.logging.Unlock()
+	r := purgeRecord{kind: recordKind(p.Scope), soft: p.Soft, ticket: s.purge(p, now), time: now, value: []byte(p.Value)}
+	if p.Scope == ScopeTag {
+		r.value = binary.BigEndian.AppendUint64(nil, tagHash(p.Value))
+	}
+	s.tier.note(&r, &s.purges)
+}
+
+func (s *Store) purge(p Purge, now int64) Ticket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -37,16 +55,18 @@ func (s *Store) Purge(p Purge, now int64) {
 	case p.Scope == ScopeKey && !p.Soft:
 		s.purges.key([]byte(p.Value))
 		s.removeLocked(p.Value)
+		s.unsaveLocked(p.Value)
 	default:
 		s.purges.rule(p, now)
 	}
+	return s.purges.now
 }
 
 // Bounds of what is remembered of purges. What is older than that counts as purged, to be safe.
 const (
 	purgeHistory = 1024    // single keys, for fetches under way
 	tagHistory   = 1 << 16 // surrogate keys
-	otherHistory = 256     // prefixes, and soft purges of keys
+	otherHistory = 1024    // prefixes, and soft purges of keys
 )
 
 // purgeLog remembers the latest purges, so that what was requested or stored before one is not served after it.
@@ -95,10 +115,8 @@ func (r *ring[T]) push(v T, most int) (oldest T, full bool) {
 	return oldest, full
 }
 
-var purgeSeed = maphash.MakeSeed()
-
 func (l *purgeLog) key(key []byte) {
-	l.ring[l.now%purgeHistory] = maphash.Bytes(purgeSeed, key)
+	l.ring[l.now%purgeHistory] = xxhash.Sum64(key)
 	l.now++
 	if l.now > l.floor+purgeHistory {
 		l.floor = l.now - purgeHistory
@@ -107,7 +125,7 @@ func (l *purgeLog) key(key []byte) {
 
 func (l *purgeLog) all() {
 	l.now++
-	l.floor = l.now
+	l.floor, l.ruled, l.ruleFloor = l.now, l.now, l.now
 }
 
 // rule notes a purge that lookups have to find out about.
@@ -115,31 +133,41 @@ func (l *purgeLog) rule(p Purge, now int64) {
 	l.key(nil) // a ticket of its own; no key is empty
 	l.ruled = l.now
 	at := stamp{l.now, now}
-	switch p.Scope {
-	case ScopeAll:
+	if p.Scope == ScopeTag {
+		l.tag(tagHash(p.Value), p.Soft, at)
+	} else {
+		l.other(p, at)
+	}
+}
+
+// tag notes a rule for a surrogate key.
+func (l *purgeLog) tag(hash uint64, soft bool, at stamp) {
+	if l.tags == nil {
+		l.tags = map[uint64]stamps{}
+	}
+	s := l.tags[hash]
+	if soft {
+		s.soft = at
+	} else {
+		s.hard = at
+	}
+	l.tags[hash] = s
+	if oldest, full := l.tagOrder.push(tagRule{hash, at.at}, tagHistory); full {
+		l.ruleFloor = max(l.ruleFloor, oldest.at)
+		if s := l.tags[oldest.hash]; max(s.hard.at, s.soft.at) == oldest.at {
+			delete(l.tags, oldest.hash)
+		}
+	}
+}
+
+// other notes a rule for keys, or for all.
+func (l *purgeLog) other(p Purge, at stamp) {
+	if p.Scope == ScopeAll {
 		l.allSoft = at
-	case ScopeTag:
-		hash := tagHash(p.Value)
-		if l.tags == nil {
-			l.tags = map[uint64]stamps{}
-		}
-		s := l.tags[hash]
-		if p.Soft {
-			s.soft = at
-		} else {
-			s.hard = at
-		}
-		l.tags[hash] = s
-		if oldest, full := l.tagOrder.push(tagRule{hash, l.now}, tagHistory); full {
-			l.ruleFloor = max(l.ruleFloor, oldest.at)
-			if s := l.tags[oldest.hash]; max(s.hard.at, s.soft.at) == oldest.at {
-				delete(l.tags, oldest.hash)
-			}
-		}
-	default:
-		if oldest, full := l.others.push(otherRule{p, at}, otherHistory); full {
-			l.ruleFloor = max(l.ruleFloor, oldest.at)
-		}
+		return
+	}
+	if oldest, full := l.others.push(otherRule{p, at}, otherHistory); full {
+		l.ruleFloor = max(l.ruleFloor, oldest.at)
 	}
 }
 
@@ -151,7 +179,7 @@ func (l *purgeLog) since(t Ticket, key []byte) bool {
 	if t == l.now {
 		return false
 	}
-	hash := maphash.Bytes(purgeSeed, key)
+	hash := xxhash.Sum64(key)
 	for ; t < l.now; t++ {
 		if l.ring[t%purgeHistory] == hash {
 			return true
@@ -193,21 +221,34 @@ func (r *otherRule) names(key string) bool {
 	return ok && (r.Scope == ScopePrefix || rest == "" || rest[0] == 0)
 }
 
+// judge returns an object as the purges since it was last looked at have left it: gone, or stale.
+func (l *purgeLog) judge(o *Object) (_ *Object, gone bool) {
+	if o.checked >= l.ruled {
+		return o, false
+	}
+	gone, stale := l.verdict(o.key, o.tags, o.checked)
+	if stale == 0 || gone || o.variants != nil {
+		return o, gone
+	}
+	aged := *o
+	aged.Meta.Lifetime = min(o.Meta.Lifetime, max(0, o.Meta.Age(stale)))
+	aged.checked = l.ruled
+	return &aged, false
+}
+
 // currentLocked returns an entry as the purges since it was last looked up have left it; ok is false when they have taken it.
 func (s *Store) currentLocked(o *Object) (_ *Object, ok bool) {
 	if o.checked >= s.purges.ruled {
 		return o, true
 	}
-	gone, stale := s.purges.verdict(o.key, o.tags, o.checked)
-	if gone {
+	now, gone := s.purges.judge(o)
+	switch {
+	case gone:
 		s.removeLocked(o.key)
+		s.unsaveLocked(o.key)
 		return nil, false
-	}
-	if stale != 0 && o.variants == nil {
-		aged := *o
-		aged.Meta.Lifetime = min(o.Meta.Lifetime, max(0, o.Meta.Age(stale)))
-		aged.checked = s.purges.ruled
-		return &aged, s.putLocked(&aged)
+	case now != o:
+		return now, s.storeLocked(now)
 	}
 	o.checked = s.purges.ruled
 	return o, true
@@ -216,7 +257,8 @@ func (s *Store) currentLocked(o *Object) (_ *Object, ok bool) {
 // maxTags bounds the surrogate keys of one response.
 const maxTags = 1024
 
-func tagHash(tag string) uint64 { return maphash.String(purgeSeed, tag) }
+// tagHash is the same in every process: it outlives them on disk.
+func tagHash(tag string) uint64 { return xxhash.Sum64String(tag) }
 
 // tagsOf returns the hashes of the surrogate keys of a response: those of Surrogate-Key have spaces between them, those of
 // Cache-Tag commas. ok is false when there are too many to look after.

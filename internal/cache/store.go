@@ -6,6 +6,7 @@ import (
 	"time"
 	"unsafe"
 
+	"cdnlab/internal/disk"
 	"cdnlab/internal/httpcache"
 )
 
@@ -29,14 +30,14 @@ type Config struct {
 
 // Store holds complete responses under a byte budget. Its methods may be called concurrently.
 type Store struct {
-	cfg Config
+	cfg  Config
+	tier *tier // nil without a disk
 
 	mu        sync.Mutex // guards the fields below
 	entries   entries
 	bytes     int64 // of the entries
 	reserved  int64 // by fills
 	evictions uint64
-	markers   uint64 // counts the markers made, for their generations
 	scratch   []byte // builds variant keys
 	purges    purgeLog
 }
@@ -61,9 +62,29 @@ func New(cfg Config) *Store {
 	return &Store{cfg: cfg, entries: newEntries(&cfg)}
 }
 
+// MaxObject returns how long a body may be that is stored in one piece.
+func (s *Store) MaxObject() int64 { return s.cfg.MaxObject }
+
 // Find returns the stored response under a key that a request selects by its header fields (RFC 9111 §4.1), fresh or not.
 // When there is none, the reason is FwdURIMiss or FwdVaryMiss.
 func (s *Store) Find(key []byte, ask *httpcache.Ask) (*Object, httpcache.Fwd) {
+	o, fwd := s.findInRAM(key, ask)
+	if o != nil || s.tier == nil {
+		return o, fwd
+	}
+	if o = s.reach(key); o == nil {
+		return nil, httpcache.FwdURIMiss
+	}
+	if o.variants == nil {
+		return o, httpcache.FwdNone
+	}
+	if o = s.reach(o.variants.appendKey(nil, key, ask)); o == nil {
+		return nil, httpcache.FwdVaryMiss
+	}
+	return o, httpcache.FwdNone
+}
+
+func (s *Store) findInRAM(key []byte, ask *httpcache.Ask) (*Object, httpcache.Fwd) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o, ok := s.getLocked(key)
@@ -93,15 +114,20 @@ func (s *Store) getLocked(key []byte) (*Object, bool) {
 func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	held, ok := s.entries.peek(old.key)
+	if ok = ok && (held == old || held.file != nil && held.file == old.file); ok {
+		old = held // its body may have moved to disk
+	}
 	fresh := *old
-	fresh.Meta, fresh.Header = adm.Meta, adm.Header
+	fresh.Meta, fresh.Header, fresh.twins = adm.Meta, adm.Header, nil // what encoded bodies say of themselves was of the old header
 	tags, storable := tagsOf(adm.Header)
 	fresh.tags = tags
-	if held, ok := s.entries.peek(old.key); ok && held == old {
+	if ok {
 		if adm.Stored && storable && adm.Meta.Vary == old.Meta.Vary {
-			s.putLocked(&fresh)
+			s.storeLocked(&fresh)
 		} else {
 			s.removeLocked(old.key)
+			s.unsaveLocked(old.key)
 		}
 	}
 	return &fresh
@@ -112,6 +138,9 @@ func (s *Store) clearLocked() {
 	s.purges.all()
 	s.entries = newEntries(&s.cfg)
 	s.bytes = 0
+	if s.tier != nil {
+		s.tier.clear()
+	}
 }
 
 // Ticket marks a moment. A response whose request went upstream after its Ticket was taken is not stored when its key was
@@ -131,20 +160,39 @@ type Stats struct {
 	Bytes     int64 // with what fills have reserved
 	Budget    int64
 	Evictions uint64
+	Disk      disk.Stats // zero without one
 }
 
 // Stats returns the present figures.
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return Stats{Objects: len(s.entries.byKey), Bytes: s.bytes + s.reserved, Budget: s.cfg.Budget, Evictions: s.evictions}
+	st := Stats{Objects: len(s.entries.byKey), Bytes: s.bytes + s.reserved, Budget: s.cfg.Budget, Evictions: s.evictions}
+	s.mu.Unlock()
+	if s.tier != nil {
+		st.Disk = s.tier.files.Stats()
+	}
+	return st
 }
 
-// putLocked stores an object, replacing what its key held. It fails when there is no room, or when the marker of a variant
+// storeLocked stores an object in RAM and on disk, as putLocked does. What cannot be kept in RAM is not kept on disk.
+func (s *Store) storeLocked(o *Object) bool {
+	ok := s.putLocked(o)
+	if ok {
+		s.saveLocked(o)
+	} else {
+		s.unsaveLocked(o.key)
+	}
+	return ok
+}
+
+// putLocked stores an object in RAM, replacing what its key held. It fails when there is no room, or when the marker of a variant
 // had to make room for it: nothing would find the variant then.
 func (s *Store) putLocked(o *Object) bool {
 	cost := o.cost()
-	s.removeLocked(o.key)
+	if held, ok := s.entries.peek(o.key); ok {
+		s.entries.remove(held)
+		s.goneLocked(held, o)
+	}
 	if !s.entries.admits(o) || !s.makeRoomLocked(cost) {
 		return false
 	}
@@ -169,7 +217,7 @@ func (s *Store) makeRoomLocked(n int64) bool {
 			return false
 		}
 		s.evictions++
-		s.goneLocked(o)
+		s.goneLocked(o, nil)
 	}
 	return true
 }
@@ -177,17 +225,21 @@ func (s *Store) makeRoomLocked(n int64) bool {
 func (s *Store) removeLocked(key string) {
 	if o, ok := s.entries.peek(key); ok {
 		s.entries.remove(o)
-		s.goneLocked(o)
+		s.goneLocked(o, nil)
 	}
 }
 
-// goneLocked accounts for an entry that has left. With the marker of a key go its variants, which nothing finds any more.
-func (s *Store) goneLocked(o *Object) {
+// goneLocked accounts for an entry that has left, for another or for none. With the marker of a key go its variants, with a head its
+// slices, which nothing finds any more.
+func (s *Store) goneLocked(o, by *Object) {
 	s.bytes -= o.cost()
 	if o.variants != nil {
 		for _, k := range o.variants.keys {
 			s.removeLocked(k)
 		}
+	}
+	if o.slicing != nil && (by == nil || by.slicing != o.slicing) {
+		s.removeSlicesLocked(o)
 	}
 }
 

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"slices"
 
 	"cdnlab/internal/httpcache"
@@ -44,16 +45,15 @@ func (s *Store) placeLocked(f *Fill, o *Object) bool {
 	case varies && httpcache.MergeVary(held.variants.vary, f.vary) != f.vary:
 		return false
 	case f.vary == "":
-		return s.putLocked(o)
+		return s.storeLocked(o)
 	case !varies || held.variants.vary != f.vary:
-		s.markers++
-		held = &Object{key: f.key, checked: s.purges.ruled, variants: &variants{vary: f.vary, generation: s.markers}}
-		if !s.putLocked(held) {
+		held = &Object{key: f.key, checked: s.purges.ruled, variants: &variants{vary: f.vary, generation: rand.Uint64()}}
+		if !s.storeLocked(held) {
 			return false
 		}
 	}
 	o.key = string(append(held.variants.appendPrefix(nil, []byte(f.key)), f.values...))
-	if !s.putLocked(o) {
+	if !s.storeLocked(o) {
 		return false
 	}
 	s.listLocked(held, o.key)
@@ -72,9 +72,11 @@ func (s *Store) listLocked(marker *Object, key string) {
 	})
 	for len(v.keys) >= s.cfg.MaxVariants {
 		s.removeLocked(v.keys[0])
+		s.unsaveLocked(v.keys[0])
 		v.keys = slices.Delete(v.keys, 0, 1)
 	}
 	v.keys = append(v.keys, key)
 	s.bytes += marker.cost()
+	s.saveLocked(marker)
 	s.makeRoomLocked(0)
 }

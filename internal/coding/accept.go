@@ -1,6 +1,10 @@
 package coding
 
-import "strings"
+import (
+	"strings"
+
+	"cdnlab/internal/httpcache"
+)
 
 // Accept is what a request's Accept-Encoding says (RFC 9110 §12.5.3). The zero value is that of a request without the field.
 // Several field lines are one list: Add each.
@@ -45,29 +49,14 @@ func parseMember(s string) (name string, w weight) {
 		return name, 1001
 	}
 	q = strings.Trim(q, " \t")
-	if len(q) < 3 || lower(q[0]) != 'q' || q[1] != '=' {
+	if len(q) < 3 || !httpcache.Fold(q[:2], "q=") {
 		return name, 0
 	}
-	return name, parseWeight(q[2:])
-}
-
-// parseWeight parses a qvalue (RFC 9110 §12.4.2): 0 or 1 with at most three decimals, not above 1.
-func parseWeight(s string) weight {
-	if len(s) > 5 || s[0] != '0' && s[0] != '1' || len(s) > 1 && s[1] != '.' {
-		return 0
+	n, ok := httpcache.ParseWeight(q[2:])
+	if !ok {
+		return name, 0
 	}
-	n, unit := weight(s[0]-'0')*1000, weight(100)
-	for i := 2; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return 0
-		}
-		n += weight(s[i]-'0') * unit
-		unit /= 10
-	}
-	if n > 1000 {
-		return 0
-	}
-	return n + 1
+	return name, weight(n) + 1
 }
 
 // Best returns the coding of the set that the client prefers: the one of the greatest weight, among equals the first of br,

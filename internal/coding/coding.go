@@ -1,5 +1,7 @@
 package coding
 
+import "cdnlab/internal/httpcache"
+
 // Coding is a content coding (RFC 9110 §8.4.1). The zero value is Identity.
 type Coding uint8
 
@@ -21,11 +23,11 @@ func (c Coding) String() string { return names[c] }
 // Parse returns the coding of a name in any case; x-gzip is gzip (RFC 9110 §8.4.1.3).
 func Parse(name string) (c Coding, ok bool) {
 	for i, n := range names {
-		if fold(n, name) {
+		if httpcache.Fold(n, name) {
 			return Coding(i), true
 		}
 	}
-	return Gzip, fold("x-gzip", name)
+	return Gzip, httpcache.Fold("x-gzip", name)
 }
 
 // Set is a set of codings. Identity is in every set.
@@ -45,23 +47,3 @@ func SetOf(codings ...Coding) Set {
 
 // Has reports whether the coding is in the set.
 func (s Set) Has(c Coding) bool { return c == Identity || s>>c&1 == 1 }
-
-// fold reports whether two strings of ASCII are equal in any case (RFC 9110 §8.4.1).
-func fold(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if a[i] != b[i] && lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}

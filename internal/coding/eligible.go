@@ -45,13 +45,13 @@ func (r *Response) Refuse(minSize int64) Reason {
 	typed := false
 	for name, value := range r.Header.All() {
 		switch {
-		case fold(name, "Content-Type"):
+		case httpcache.Fold(name, "Content-Type"):
 			typed = Compressible(value)
-		case fold(name, "Content-Encoding") && !identity(value):
+		case httpcache.Fold(name, "Content-Encoding") && !identity(value):
 			return Encoded
-		case fold(name, "Content-Range"):
+		case httpcache.Fold(name, "Content-Range"):
 			return Status
-		case fold(name, "Cache-Control") && noTransform(value):
+		case httpcache.Fold(name, "Cache-Control") && noTransform(value):
 			return NoTransform
 		case digest(name):
 			return Digest
@@ -75,7 +75,7 @@ func whole(status int) bool {
 // identity reports whether a Content-Encoding names no coding but identity, which some send though they should not
 // (RFC 9110 §8.4.1).
 func identity(value string) bool {
-	return fold(strings.Trim(value, " \t,"), "identity") || strings.Trim(value, " \t,") == ""
+	return httpcache.Fold(strings.Trim(value, " \t,"), "identity") || strings.Trim(value, " \t,") == ""
 }
 
 // noTransform reports whether a Cache-Control line has the directive (RFC 9111 §5.2.2.6). An argument that it must not have is
@@ -85,7 +85,7 @@ func noTransform(line string) bool {
 		var member string
 		member, line, _ = strings.Cut(line, ",")
 		name, _, _ := strings.Cut(member, "=")
-		if fold(strings.Trim(name, " \t"), "no-transform") {
+		if httpcache.Fold(strings.Trim(name, " \t"), "no-transform") {
 			return true
 		}
 	}
@@ -98,7 +98,7 @@ var digests = [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-MD
 
 func digest(name string) bool {
 	for _, d := range digests {
-		if fold(name, d) {
+		if httpcache.Fold(name, d) {
 			return true
 		}
 	}
@@ -114,16 +114,16 @@ func Compressible(contentType string) bool {
 	if !ok || sub == "" {
 		return false
 	}
-	if fold(top, "text") {
+	if httpcache.Fold(top, "text") {
 		return true
 	}
 	for _, suffix := range suffixes {
-		if i := len(sub) - len(suffix); i >= 0 && fold(sub[i:], suffix) {
+		if i := len(sub) - len(suffix); i >= 0 && httpcache.Fold(sub[i:], suffix) {
 			return true
 		}
 	}
 	for _, t := range types {
-		if fold(top, t.top) && fold(sub, t.sub) {
+		if httpcache.Fold(top, t.top) && httpcache.Fold(sub, t.sub) {
 			return true
 		}
 	}

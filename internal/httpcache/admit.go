@@ -1,12 +1,18 @@
 package httpcache
 
-import "time"
+import (
+	"time"
+
+	"cdnlab/topology"
+)
 
 // Policy is what a site decides about the storing of its responses.
 type Policy struct {
-	TTL          time.Duration // freshness of a response below 400 that states none; 0 leaves it to the heuristic of RFC 9111 §4.2.2
-	StaleIfError time.Duration // for responses without stale-if-error of their own; 0 never
-	ShareCookies bool          // store responses with Set-Cookie even when they do not say that they may be shared
+	TTL          time.Duration          // freshness of a response below 400 that states none; 0 leaves it to the heuristic of RFC 9111 §4.2.2
+	StaleIfError time.Duration          // for responses without stale-if-error of their own; 0 never
+	Negative     []topology.NegativeTTL // of errors that state no freshness
+	Vary         string                 // what tells all responses of the site apart, beside what they say themselves; see VaryOf
+	ShareCookies bool                   // store responses with Set-Cookie even when they do not say that they may be shared
 }
 
 // Response is a response as it came from upstream.
@@ -41,7 +47,7 @@ func (f *fields) admit(a *Ask, r *Response, p *Policy) Admission {
 	if f.varies {
 		vary = ParseVary(r.Header)
 	}
-	adm := Admission{Meta: f.meta(r, p, vary)}
+	adm := Admission{Meta: f.meta(r, p, MergeVary(vary, p.Vary))}
 	adm.Detail = f.refusal(a, r.Status, p, &adm.Meta)
 	adm.Stored = adm.Detail == ""
 	return adm
@@ -121,7 +127,7 @@ func (f *fields) keep(adm *Admission, r *Response) {
 
 // drops reports whether a field is not stored.
 func (f *fields) drops(name string) bool {
-	if HopByHop(name) || ofOnePassage(name) || !f.dated && fold(name, "Date") {
+	if HopByHop(name) || ofOnePassage(name) || !f.dated && Fold(name, "Date") {
 		return true
 	}
 	for _, value := range f.connection {
@@ -130,7 +136,7 @@ func (f *fields) drops(name string) bool {
 		}
 	}
 	for _, n := range f.unlisted {
-		if fold(n, name) {
+		if Fold(n, name) {
 			return true
 		}
 	}
@@ -142,17 +148,17 @@ func (f *fields) drops(name string) bool {
 func ofOnePassage(name string) bool {
 	switch len(name) {
 	case 3:
-		return fold(name, "Age")
+		return Fold(name, "Age")
 	case 7:
-		return fold(name, "X-Cache")
+		return Fold(name, "X-Cache")
 	case 12:
-		return fold(name, "Cache-Status") || fold(name, "X-Request-Id") || cdnlab(name)
+		return Fold(name, "Cache-Status") || Fold(name, "X-Request-Id") || cdnlab(name)
 	case 13:
-		return fold(name, "Server-Timing") || cdnlab(name)
+		return Fold(name, "Server-Timing") || cdnlab(name)
 	case 14:
-		return fold(name, "Content-Length") || cdnlab(name)
+		return Fold(name, "Content-Length") || cdnlab(name)
 	}
 	return cdnlab(name)
 }
 
-func cdnlab(name string) bool { return len(name) > 7 && fold(name[:7], "Cdnlab-") }
+func cdnlab(name string) bool { return len(name) > 7 && Fold(name[:7], "Cdnlab-") }

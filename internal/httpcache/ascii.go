@@ -2,8 +2,8 @@ package httpcache
 
 import "strings"
 
-// fold reports whether two strings of ASCII are equal in any case (RFC 9110 §5.1).
-func fold(a, b string) bool {
+// Fold reports whether two strings of ASCII are equal in any case (RFC 9110 §5.1).
+func Fold(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -48,7 +48,7 @@ func nextItem(list string) (item, rest string, more bool) {
 // listHas reports whether a comma-separated list has a member that equals name in any case.
 func listHas(list, name string) bool {
 	for item, rest, more := nextItem(list); more; item, rest, more = nextItem(rest) {
-		if fold(item, name) {
+		if Fold(item, name) {
 			return true
 		}
 	}

@@ -51,6 +51,9 @@ func (a *Ask) Reset(method []byte) {
 	*a = Ask{Method: methodOf(method), MaxAge: absent, MinFresh: absent, MaxStale: absent, lines: a.lines[:0]}
 }
 
+// SetMethod changes the method and leaves the fields as they are.
+func (a *Ask) SetMethod(method []byte) { a.Method = methodOf(method) }
+
 func methodOf(m []byte) Method {
 	switch string(m) {
 	case "GET":
@@ -69,32 +72,32 @@ func (a *Ask) Add(name, value []byte) {
 	a.lines = append(a.lines, line{n, v})
 	switch len(n) {
 	case 5:
-		if fold(n, "Range") {
+		if Fold(n, "Range") {
 			a.addRange(v)
 		}
 	case 6:
-		if fold(n, "Pragma") && listHas(v, "no-cache") {
+		if Fold(n, "Pragma") && listHas(v, "no-cache") {
 			a.pragma = true
 			a.NoCache = a.NoCache || !a.cacheControl
 		}
 	case 8:
-		if fold(n, "If-Match") {
+		if Fold(n, "If-Match") {
 			a.Conditional = true
 		}
 	case 13:
-		if fold(n, "Cache-Control") {
+		if Fold(n, "Cache-Control") {
 			a.addCacheControl(v)
-		} else if fold(n, "Authorization") {
+		} else if Fold(n, "Authorization") {
 			a.Authorization = true
-		} else if fold(n, "If-None-Match") {
+		} else if Fold(n, "If-None-Match") {
 			a.Conditional = true
 		}
 	case 17:
-		if fold(n, "If-Modified-Since") {
+		if Fold(n, "If-Modified-Since") {
 			a.Conditional = true
 		}
 	case 19:
-		if fold(n, "If-Unmodified-Since") {
+		if Fold(n, "If-Unmodified-Since") {
 			a.Conditional = true
 		}
 	}
@@ -115,21 +118,21 @@ func (a *Ask) addCacheControl(v string) {
 	a.cacheControl = true
 	for d, rest, more := nextDirective(v); more; d, rest, more = nextDirective(rest) {
 		switch {
-		case fold(d.name, "no-cache"):
+		case Fold(d.name, "no-cache"):
 			a.NoCache = true
-		case fold(d.name, "no-store"):
+		case Fold(d.name, "no-store"):
 			a.NoStore = true
-		case fold(d.name, "only-if-cached"):
+		case Fold(d.name, "only-if-cached"):
 			a.OnlyIfCached = true
-		case fold(d.name, "max-age"):
+		case Fold(d.name, "max-age"):
 			a.MaxAge = firstSeconds(a.MaxAge, d)
-		case fold(d.name, "min-fresh"):
+		case Fold(d.name, "min-fresh"):
 			a.MinFresh = firstSeconds(a.MinFresh, d)
-		case fold(d.name, "max-stale") && !d.valued:
+		case Fold(d.name, "max-stale") && !d.valued:
 			if a.MaxStale == absent {
 				a.MaxStale = AnyStale
 			}
-		case fold(d.name, "max-stale"):
+		case Fold(d.name, "max-stale"):
 			a.MaxStale = firstSeconds(a.MaxStale, d)
 		}
 	}
@@ -147,7 +150,7 @@ func firstSeconds(had time.Duration, d directive) time.Duration {
 func (a *Ask) Values(name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range a.lines {
-			if fold(a.lines[i].name, name) && !yield(a.lines[i].value) {
+			if Fold(a.lines[i].name, name) && !yield(a.lines[i].value) {
 				return
 			}
 		}
@@ -159,7 +162,7 @@ func (a *Ask) Values(name string) iter.Seq[string] {
 func (a *Ask) Set(name, value string) {
 	kept := a.lines[:0]
 	for _, l := range a.lines {
-		if !fold(l.name, name) {
+		if !Fold(l.name, name) {
 			kept = append(kept, l)
 		}
 	}

@@ -31,29 +31,29 @@ func (c *control) addLine(v string) {
 
 func (c *control) add(d directive) {
 	switch {
-	case fold(d.name, "public"):
+	case Fold(d.name, "public"):
 		c.public = true
-	case fold(d.name, "private"):
+	case Fold(d.name, "private"):
 		c.private = c.private || !c.unlist(d)
-	case fold(d.name, "no-cache"):
+	case Fold(d.name, "no-cache"):
 		c.noCache = c.noCache || !c.unlist(d)
-	case fold(d.name, "no-store"):
+	case Fold(d.name, "no-store"):
 		c.noStore = true
-	case fold(d.name, "must-revalidate"):
+	case Fold(d.name, "must-revalidate"):
 		c.mustRevalidate = true
-	case fold(d.name, "proxy-revalidate"):
+	case Fold(d.name, "proxy-revalidate"):
 		c.proxyRevalidate = true
-	case fold(d.name, "must-understand"):
+	case Fold(d.name, "must-understand"):
 		c.mustUnderstand = true
-	case fold(d.name, "immutable"):
+	case Fold(d.name, "immutable"):
 		c.immutable = true
-	case fold(d.name, "s-maxage"):
+	case Fold(d.name, "s-maxage"):
 		c.sMaxAge = lifetime(c.sMaxAge, d)
-	case fold(d.name, "max-age"):
+	case Fold(d.name, "max-age"):
 		c.maxAge = lifetime(c.maxAge, d)
-	case fold(d.name, "stale-while-revalidate"):
+	case Fold(d.name, "stale-while-revalidate"):
 		c.staleWhileRevalidate = firstSeconds(c.staleWhileRevalidate, d)
-	case fold(d.name, "stale-if-error"):
+	case Fold(d.name, "stale-if-error"):
 		c.staleIfError = firstSeconds(c.staleIfError, d)
 	}
 }

@@ -34,7 +34,7 @@ func ParseDate(s string) (ns int64, ok bool) {
 	}
 	day, rest, _ := strings.Cut(s, ",")
 	for d := time.Sunday; d <= time.Saturday; d++ {
-		if fold(day, d.String()) && len(rest) == len(rfc850) {
+		if Fold(day, d.String()) && len(rest) == len(rfc850) {
 			return parseForm(rest, rfc850)
 		}
 	}
@@ -113,7 +113,7 @@ func fullYear(yy int) int {
 // nameIndex returns the place of a three-letter name in a list of them, counted from 1; 0 when it is not there.
 func nameIndex(names, name string) int {
 	for i := 0; i < len(names); i += 3 {
-		if fold(names[i:i+3], name) {
+		if Fold(names[i:i+3], name) {
 			return i/3 + 1
 		}
 	}

@@ -28,39 +28,39 @@ func readFields(h Header) fields {
 	var aged bool
 	var targeted []string
 	for name, value := range h.All() {
-		f.limits = f.limits || ofLimit(name)
+		f.limits = f.limits || LimitField(name)
 		switch len(name) {
 		case 3:
-			if fold(name, "Age") && !aged {
+			if Fold(name, "Age") && !aged {
 				aged = true
 				f.age = parseAge(value)
 			}
 		case 4:
-			if fold(name, "Date") {
+			if Fold(name, "Date") {
 				f.date, f.dated = ParseDate(value)
-			} else if fold(name, "ETag") && f.etag == "" {
+			} else if Fold(name, "ETag") && f.etag == "" {
 				f.etag = value
-			} else if fold(name, "Vary") {
+			} else if Fold(name, "Vary") {
 				f.varies = true
 			}
 		case 7:
-			if fold(name, "Expires") {
+			if Fold(name, "Expires") {
 				f.addExpires(value)
 			}
 		case 10:
-			if fold(name, "Set-Cookie") {
+			if Fold(name, "Set-Cookie") {
 				f.cookies = true
-			} else if fold(name, "Connection") {
+			} else if Fold(name, "Connection") {
 				f.connection = append(f.connection, value)
 			}
 		case 13:
-			if fold(name, "Cache-Control") {
+			if Fold(name, "Cache-Control") {
 				f.addLine(value)
-			} else if fold(name, "Last-Modified") {
+			} else if Fold(name, "Last-Modified") {
 				f.lastModified, _ = ParseDate(value)
 			}
 		case 17:
-			if fold(name, "CDN-Cache-Control") {
+			if Fold(name, "CDN-Cache-Control") {
 				targeted = append(targeted, value)
 			}
 		}
@@ -73,10 +73,11 @@ func readFields(h Header) fields {
 	return f
 }
 
-// ofLimit reports whether a field is one of a rate limit (draft-ietf-httpapi-ratelimit-headers-10, and what was there before it).
-func ofLimit(name string) bool {
-	const old, new = "X-RateLimit-", "RateLimit"
-	return len(name) >= len(old) && fold(name[:len(old)], old) || len(name) >= len(new) && fold(name[:len(new)], new)
+// LimitField reports whether a field of a response, in any case, speaks of a rate limit (draft-ietf-httpapi-ratelimit-headers-10, and
+// what was there before it). Retry-After is not among them: of what passes, it tells when to ask the server again.
+func LimitField(name string) bool {
+	const family = "X-RateLimit-"
+	return Fold(name, "RateLimit") || Fold(name, "RateLimit-Policy") || len(name) > len(family) && Fold(name[:len(family)], family)
 }
 
 // parseAge parses the first member of an Age field (RFC 9111 §5.1); an invalid one counts for nothing.
@@ -143,12 +144,24 @@ func (f *fields) lifetime(status int, p *Policy, date int64) (time.Duration, Sou
 		if heuristic(status) || f.public {
 			return p.TTL, SourcePolicy
 		}
+	case negative(status, p) > 0:
+		return negative(status, p), SourcePolicy
 	case f.lastModified != 0 && f.lastModified < date:
 		if heuristic(status) || f.public {
 			return min(between(f.lastModified, date)/10, maxHeuristic), SourceHeuristic
 		}
 	}
 	return 0, SourceNone
+}
+
+// negative is how long the site wants an error to be fresh; 0 for no error.
+func negative(status int, p *Policy) time.Duration {
+	for _, n := range p.Negative {
+		if n.From <= status && status <= n.To {
+			return n.TTL
+		}
+	}
+	return 0
 }
 
 // maxHeuristic bounds heuristic freshness.

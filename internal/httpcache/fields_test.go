@@ -84,3 +84,15 @@ func TestSpansBetweenDates(t *testing.T) {
 		}
 	}
 }
+
+func TestLimitField(t *testing.T) {
+	for name, want := range map[string]bool{
+		"RateLimit": true, "ratelimit": true, "RateLimit-Policy": true, "RATELIMIT-POLICY": true, "X-RateLimit-Limit": true,
+		"x-ratelimit-used": true, "RateLimit-Limit": false, "RateLimits": false, "X-RateLimit": false, "X-RateLimit-": false, "Retry-After": false,
+		"Content-Language": false, "Alt-Range": false, "": false,
+	} {
+		if got := LimitField(name); got != want {
+			t.Errorf("LimitField(%q) = %v, want %v", name, got, want)
+		}
+	}
+}

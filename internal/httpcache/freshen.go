@@ -73,10 +73,10 @@ func (s *Stored) update(a *Ask, r *Response, p *Policy) Admission {
 // are its own even if it has none: they say when it was made. A weak entity tag stays so: the bytes may not be those that a
 // strong one stands for.
 func (s *Stored) merge(newer Header) Header {
-	keeps := func(name string) bool { return ofBody(name) || weak(s.Meta.ETag) && fold(name, "ETag") }
+	keeps := func(name string) bool { return ofBody(name) || weak(s.Meta.ETag) && Fold(name, "ETag") }
 	b := make([]byte, 0, len(s.Header)+len(newer))
 	for name, value := range s.Header.All() {
-		if keeps(name) || !newer.Has(name) && !fold(name, "Date") {
+		if keeps(name) || !newer.Has(name) && !Fold(name, "Date") {
 			b = appendField(b, name, value)
 		}
 	}
@@ -90,5 +90,5 @@ func (s *Stored) merge(newer Header) Header {
 
 // ofBody reports whether a field describes the stored bytes, which a validation leaves as they are.
 func ofBody(name string) bool {
-	return fold(name, "Content-Length") || fold(name, "Content-Encoding") || fold(name, "Content-Range")
+	return Fold(name, "Content-Length") || Fold(name, "Content-Encoding") || Fold(name, "Content-Range")
 }

@@ -84,7 +84,7 @@ func (h Header) Forward() iter.Seq2[string, string] {
 // Get returns the value of the first field of that name, in any case; "" when there is none.
 func (h Header) Get(name string) string {
 	for n, v := range h.All() {
-		if fold(n, name) {
+		if Fold(n, name) {
 			return v
 		}
 	}
@@ -94,7 +94,7 @@ func (h Header) Get(name string) string {
 // Has reports whether there is a field of that name.
 func (h Header) Has(name string) bool {
 	for n := range h.All() {
-		if fold(n, name) {
+		if Fold(n, name) {
 			return true
 		}
 	}
@@ -105,7 +105,7 @@ func (h Header) Has(name string) bool {
 func (h Header) Values(name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for n, v := range h.All() {
-			if fold(n, name) && !yield(v) {
+			if Fold(n, name) && !yield(v) {
 				return
 			}
 		}
@@ -132,7 +132,7 @@ var hopByHop = [...]string{
 // HopByHop reports whether the field belongs to one connection and is neither stored nor forwarded, whatever Connection says.
 func HopByHop(name string) bool {
 	for _, h := range hopByHop {
-		if len(h) == len(name) && fold(h, name) {
+		if len(h) == len(name) && Fold(h, name) {
 			return true
 		}
 	}
@@ -141,3 +141,17 @@ func HopByHop(name string) bool {
 
 // text views bytes as a string without copying; the bytes must not change while it is in use.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// Without returns the fields but those of one name.
+func (h Header) Without(name string) Header {
+	if !h.Has(name) {
+		return h
+	}
+	b := make([]byte, 0, len(h))
+	for n, v := range h.All() {
+		if !Fold(n, name) {
+			b = appendField(b, n, v)
+		}
+	}
+	return Header(b)
+}

@@ -10,11 +10,11 @@ import (
 )
 
 func key(host, target string, query topology.QueryRule) string {
-	return string(AppendKey(nil, []byte(host), []byte(target), query))
+	return string(AppendKey(nil, []byte(host), []byte(target), &topology.SiteCache{Query: query, QueryNames: []string{"a", "utm_*"}}))
 }
 
 func TestAppendKey(t *testing.T) {
-	const keep, sort, drop = topology.QueryKeep, topology.QuerySort, topology.QueryDrop
+	const keep, sort, drop, only, except = topology.QueryKeep, topology.QuerySort, topology.QueryDrop, topology.QueryOnly, topology.QueryExcept
 	many := strings.Repeat("b&", maxSorted) + "a"
 	tests := []struct {
 		name   string
@@ -52,6 +52,15 @@ func TestAppendKey(t *testing.T) {
 		{"sort: empty query", "h", "/?", sort, "h/?"},
 		{"sort: no query", "h", "/", sort, "h/"},
 		{"sort: most", "h", "/?" + many[2:], sort, "h/?a&" + many[2:len(many)-2]},
+		{"only: the others are left out", "h", "/?z=1&a=2&utm_x=3", only, "h/?a=2&utm_x=3"},
+		{"only: none of them", "h", "/?z=1&y", only, "h/"},
+		{"only: each of several", "h", "/?a=2&z&a=1", only, "h/?a=2&a=1"},
+		{"only: a name in percent-encoding, which the app decodes", "h", "/?a=1&%61=2&%75tm_x", only, "h/?%61=2&%75tm_x&a=1"},
+		{"only: what some apps take for two", "h", "/?z=1;a=2", only, "h/?z=1;a=2"},
+		{"only: the beginning of a name is none", "h", "/?ab=1&utm=2", only, "h/"},
+		{"except: the others are sorted", "h", "/?z=1&a=2&utm_x=3&b", except, "h/?b&z=1"},
+		{"except: nothing is left", "h", "/?a&utm_x", except, "h/"},
+		{"except: a name in percent-encoding stays", "h", "/?%61=1", except, "h/?%61=1"},
 		{"sort: too many stay as they are", "h", "/?" + many, sort, "h/?" + many},
 	}
 	for _, tt := range tests {
@@ -65,7 +74,7 @@ func TestAppendKey(t *testing.T) {
 
 func TestAppendKeyAppends(t *testing.T) {
 	target := []byte("/?b&a")
-	got := AppendKey([]byte("x"), []byte("H"), target, topology.QuerySort)
+	got := AppendKey([]byte("x"), []byte("H"), target, &topology.SiteCache{Query: topology.QuerySort})
 	if string(got) != "xh/?a&b" || string(target) != "/?b&a" {
 		t.Errorf("AppendKey to %q = %q and the target is %q, want what it was given kept", "x", got, target)
 	}
@@ -75,7 +84,8 @@ func TestAppendKeyDoesNotAllocate(t *testing.T) {
 	dst := make([]byte, 0, 256)
 	host, target := []byte("WWW.cdn.test:8080"), []byte("/a/b?d=4&c=3&b=2&a=1&a=0&e")
 	for _, query := range []topology.QueryRule{topology.QueryKeep, topology.QuerySort, topology.QueryDrop} {
-		if n := testing.AllocsPerRun(100, func() { AppendKey(dst, host, target, query) }); n != 0 {
+		site := topology.SiteCache{Query: query}
+		if n := testing.AllocsPerRun(100, func() { AppendKey(dst, host, target, &site) }); n != 0 {
 			t.Errorf("AppendKey with query rule %d allocates %v times, want 0", query, n)
 		}
 	}
@@ -87,8 +97,9 @@ func BenchmarkAppendKey(b *testing.B) {
 	for name, query := range map[string]topology.QueryRule{"keep": topology.QueryKeep, "sort": topology.QuerySort} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
+			site := topology.SiteCache{Query: query}
 			for b.Loop() {
-				AppendKey(dst, host, target, query)
+				AppendKey(dst, host, target, &site)
 			}
 		})
 	}

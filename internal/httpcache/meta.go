@@ -31,6 +31,7 @@ type Meta struct {
 	Source               Source
 	NoCache              bool // never served without validation (§5.2.2.4)
 	MustRevalidate       bool // never served stale: must-revalidate, proxy-revalidate or s-maxage (§5.2.2)
+	Encodable            bool // its body may be sent in a content coding; set by the one who stores it
 	Limits               bool // it has fields of a rate limit: RateLimit, RateLimit-Policy or X-RateLimit-*
 	Immutable            bool // while fresh, max-age in a request is no reason to validate it (RFC 8246 §2.1)
 }
@@ -43,3 +44,6 @@ func (m *Meta) Age(now int64) time.Duration {
 
 // TTL returns how long the response stays fresh; negative once it is stale.
 func (m *Meta) TTL(now int64) time.Duration { return m.Lifetime - m.Age(now) }
+
+// Strong reports whether the response has a strong entity tag: two of the same are the same to the byte (RFC 9110 §8.8.1).
+func (m *Meta) Strong() bool { return m.ETag != "" && !weak(m.ETag) }

@@ -51,7 +51,7 @@ func (a *Ask) ifRange(m *Meta) bool {
 func ParseRange(value string, size int64) Selection {
 	whole := Selection{Status: 200}
 	unit, set, ok := strings.Cut(value, "=")
-	if !ok || !fold(unit, "bytes") || size == 0 {
+	if !ok || !Fold(unit, "bytes") || size == 0 {
 		return whole
 	}
 	var spans []Span
@@ -147,4 +147,36 @@ func AppendContentRange(dst []byte, s Span, size int64) []byte {
 // AppendUnsatisfied appends the Content-Range of a 416.
 func AppendUnsatisfied(dst []byte, size int64) []byte {
 	return strconv.AppendInt(append(dst, "bytes */"...), size, 10)
+}
+
+// FirstOffset returns the first byte that the first range of a Range value asks for. ok is false when it is counted from the end
+// or the value is none of bytes.
+func FirstOffset(value string) (off int64, ok bool) {
+	unit, set, _ := strings.Cut(value, "=")
+	if !Fold(unit, "bytes") {
+		return 0, false
+	}
+	item, _, _ := nextItem(set)
+	from, _, _ := strings.Cut(item, "-")
+	return parseOffset(from)
+}
+
+// AsksForBytes reports whether a Range value is one of bytes that [ParseRange] would read.
+func AsksForBytes(value string) bool { return ParseRange(value, 1<<62).Status == 206 }
+
+// ParseContentRange parses the Content-Range of a 206 whose length is known (RFC 9110 §14.4).
+func ParseContentRange(value string) (s Span, size int64, ok bool) {
+	rest, ok := strings.CutPrefix(value, "bytes ")
+	if !ok {
+		return s, 0, false
+	}
+	set, total, _ := strings.Cut(rest, "/")
+	from, to, _ := strings.Cut(set, "-")
+	first, ok1 := parseOffset(from)
+	last, ok2 := parseOffset(to)
+	size, ok3 := parseOffset(total)
+	if !ok1 || !ok2 || !ok3 || first > last || last >= size {
+		return s, 0, false
+	}
+	return Span{first, last - first + 1}, size, true
 }

@@ -28,7 +28,7 @@ func (f Fwd) String() string { return fwdNames[f] }
 
 // CacheStatus is one member of the Cache-Status field (RFC 9211 §2): how one cache handled the request.
 type CacheStatus struct {
-	Cache     string // name of the cache, such as "paris-1"
+	Cache     string // name of the cache as AppendCacheName writes it
 	Hit       bool
 	Fwd       Fwd
 	FwdStatus int // status received from upstream; written when not 0
@@ -41,7 +41,7 @@ type CacheStatus struct {
 
 // Append appends the member to dst. It allocates only to grow dst.
 func (s *CacheStatus) Append(dst []byte) []byte {
-	dst = appendCacheName(dst, s.Cache)
+	dst = append(dst, s.Cache...)
 	if s.Hit {
 		dst = append(dst, ";hit"...)
 	} else if s.Fwd != FwdNone {
@@ -69,9 +69,9 @@ func (s *CacheStatus) Append(dst []byte) []byte {
 	return dst
 }
 
-// appendCacheName appends a name as a token, or as a string when it is none because it begins with a digit or has other
+// AppendCacheName appends the name of a cache as a token, or as a string when it is none because it begins with a digit or has other
 // characters (RFC 9211 §2, RFC 9651 §3.3.4).
-func appendCacheName(dst []byte, name string) []byte {
+func AppendCacheName(dst []byte, name string) []byte {
 	if token(name) && ('a' <= lower(name[0]) && lower(name[0]) <= 'z' || name[0] == '*') {
 		return append(dst, name...)
 	}

@@ -16,10 +16,10 @@ func TestCacheStatus(t *testing.T) {
 		want   string
 	}{
 		{"§2 name alone", CacheStatus{Cache: "paris-1"}, "paris-1"},
-		{"RFC 9651 §3.3.4 name that begins with a digit", CacheStatus{Cache: "1-paris"}, `"1-paris"`},
-		{"RFC 9651 §3.3.4 name that is no token", CacheStatus{Cache: "são paulo"}, `"s??o paulo"`},
+		{"RFC 9651 §3.3.4 name that begins with a digit", CacheStatus{Cache: string(AppendCacheName(nil, "1-paris"))}, `"1-paris"`},
+		{"RFC 9651 §3.3.4 name that is no token", CacheStatus{Cache: string(AppendCacheName(nil, "são paulo"))}, `"s??o paulo"`},
 		{"RFC 9651 §3.3.4 names of one letter", CacheStatus{Cache: "z"}, "z"},
-		{"§2 no name", CacheStatus{}, `""`},
+		{"§2 no name", CacheStatus{Cache: string(AppendCacheName(nil, ""))}, `""`},
 		{"§2.1 hit", CacheStatus{Cache: "a", Hit: true}, "a;hit"},
 		{"§2.1 hit comes without fwd", CacheStatus{Cache: "a", Hit: true, Fwd: FwdStale, FwdStatus: 200, Stored: true, Collapsed: true}, "a;hit"},
 		{"§2.2 bypass", CacheStatus{Cache: "a", Fwd: FwdBypass}, "a;fwd=bypass"},

@@ -40,6 +40,36 @@ func MergeVary(a, b string) string {
 	return joinNames(append(strings.Split(a, ","), strings.Split(b, ",")...))
 }
 
+// cookiePrefix begins what stands for a single cookie among the names of fields.
+const cookiePrefix = "cookie:"
+
+// VaryOf returns, in the form of ParseVary, fields and single cookies that tell responses apart.
+func VaryOf(fields, cookies []string) string {
+	var names []string
+	for _, f := range fields {
+		names = append(names, strings.ToLower(f))
+	}
+	for _, c := range cookies {
+		names = append(names, cookiePrefix+c)
+	}
+	return joinNames(names)
+}
+
+// appendCookie appends the values of a cookie, each in the order of the request (RFC 6265 §4.2.1).
+func appendCookie(dst []byte, cookie string, a *Ask) []byte {
+	for v := range a.Values("Cookie") {
+		for v != "" {
+			var pair string
+			pair, v, _ = strings.Cut(v, ";")
+			if name, value, ok := strings.Cut(trim(pair), "="); ok && name == cookie {
+				dst = append(append(dst, '='), value...)
+				dst = append(dst, ';') // no value has one
+			}
+		}
+	}
+	return dst
+}
+
 func joinNames(names []string) string {
 	slices.Sort(names)
 	return strings.Join(slices.Compact(names), ",")
@@ -60,6 +90,9 @@ func AppendVariant(dst []byte, vary string, a *Ask) []byte {
 
 // appendSelecting appends the normalised value of one selecting field.
 func appendSelecting(dst []byte, name string, a *Ask) []byte {
+	if cookie, ok := strings.CutPrefix(name, cookiePrefix); ok {
+		return appendCookie(dst, cookie, a)
+	}
 	if name == "accept-language" || name == "accept-encoding" {
 		if out, ok := appendPreferences(dst, name, a); ok {
 			return out
@@ -156,12 +189,12 @@ func parsePreference(s string) (preference, bool) {
 		return p, false
 	}
 	var ok bool
-	p.weight, ok = parseWeight(weight[2:])
+	p.weight, ok = ParseWeight(weight[2:])
 	return p, ok
 }
 
-// parseWeight parses a qvalue into thousandths.
-func parseWeight(s string) (int, bool) {
+// ParseWeight parses a qvalue into thousandths.
+func ParseWeight(s string) (int, bool) {
 	if len(s) > 5 || s[0] != '0' && s[0] != '1' || len(s) > 1 && s[1] != '.' {
 		return 0, false
 	}

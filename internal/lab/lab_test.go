@@ -24,6 +24,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if args := os.Getenv(labChild); args != "" {
+		if err := runChild(args); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	goleak.VerifyTestMain(m,
 		// fasthttp's own: the one lives as long as the process, the other wakes up within 10 s and sees that its server has stopped
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),

@@ -87,9 +87,6 @@ func (g *guard) Check(now time.Time, v *proxy.Visit, lines []byte) (proxy.Pass, 
 	return p, lines
 }
 
-// Replaces implements proxy.Guard.
-func (g *guard) Replaces(name string) bool { return scrubber.IsField(name) }
-
 // all returns the limits of every edge server that runs here.
 func (s *scrubbers) all() (names []topology.NodeName, limits []*scrubber.Limits) {
 	s.mu.Lock()

@@ -44,16 +44,21 @@ func (w *wiring) node(n topology.Node, s *sockets) (runner, error) {
 			Token: w.token, Secret: w.secret, Locator: w.locator, Stats: counters, Log: log, Seek: w.disks.of(n.Name), Drain: w.opt.Drain})
 	case topology.KindHub:
 		return regional.New(regional.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: ln, Dial: w.dialer(n), Secret: w.secret,
-			Stats: counters, Log: log, Now: time.Now, Drain: w.opt.Drain})
+			CacheDir: w.cacheDir(n), Seek: w.disks.of(n.Name), Stats: counters, Log: log, Now: time.Now, Drain: w.opt.Drain})
 	case topology.KindEdge:
 		guard, err := w.scrubbers.guard(n.Name, w.top)
 		if err != nil {
 			return nil, fmt.Errorf("start edge %s: %w", n.Name, err)
 		}
 		return edge.New(edge.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: w.links.lastMile(ln, n, w.plan, w.locator), Dial: w.dialer(n),
-			Locator: w.locator, Secret: w.secret, Guard: guard, Stats: counters, Log: log, AccessLog: w.opt.AccessLog, Now: time.Now, Drain: w.opt.Drain})
+			Locator: w.locator, Secret: w.secret, Guard: guard, CacheDir: w.cacheDir(n), Seek: w.disks.of(n.Name), Stats: counters, Log: log, AccessLog: w.opt.AccessLog, Now: time.Now, Drain: w.opt.Drain})
 	}
 	return nil, fmt.Errorf("start %s: a %s is no node", n.Name, n.Kind)
+}
+
+// cacheDir is where a node keeps the part of its cache that is on disk.
+func (w *wiring) cacheDir(n topology.Node) string {
+	return filepath.Join(w.dir.path, "cache", string(n.Name))
 }
 
 // dialer connects from a node, and from its address, to other nodes across the links between them.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"cdnlab/internal/stats"
 )
 
 var ttfbBounds = []time.Duration{
@@ -12,7 +14,7 @@ var ttfbBounds = []time.Duration{
 	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 10 * time.Second,
 }
 
-// collector turns a snapshot into metrics at each scrape. Labels are bounded: results, classes, tiers, PoPs, RCODEs.
+// collector turns a snapshot into metrics at each scrape. Labels are bounded: results, classes, tiers, PoPs, RCODEs, sites.
 type collector struct{ cfg Config }
 
 // Describe sends nothing: which metrics exist depends on the node's role, so the collector is an unchecked one.
@@ -41,6 +43,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter("fetch_errors_total", "Exchanges with parents that gave no usable response.", p.Errors, "to", tier)
 		counter("fetched_bytes_total", "Bytes of bodies read from parents.", p.Bytes, "to", tier)
 	}
+	for host, site := range s.Sites {
+		for class, n := range site.Status {
+			counter("site_responses_total", "Responses by site and status class.", n, "site", host, "class", class)
+		}
+		counter("site_hits_total", "Requests for a site that the cache answered by itself.", site.Hits, "site", host)
+		counter("site_sent_bytes_total", "Bytes of response bodies sent, by site.", site.Bytes, "site", host)
+		out <- prometheus.MustNewConstHistogram(c.desc("site_time_to_first_byte_seconds", "From a request's head to its response's head, by site.", []string{"site"}),
+			site.TTFB.Count, float64(site.TTFB.Sum)/1e6, bounds(&site.TTFB), host)
+	}
 	for pop, n := range s.PoPs {
 		counter("dns_answers_total", "DNS answers by the PoP that they name.", n, "pop", pop)
 	}
@@ -52,13 +63,25 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		send(prometheus.GaugeValue, "cache_bytes", "Bytes in the cache, keys and heads included.", float64(s.Cache.Bytes))
 		send(prometheus.GaugeValue, "cache_budget_bytes", "Bytes that the cache may hold.", float64(s.Cache.Budget))
 		counter("cache_evictions_total", "Objects evicted to make room.", s.Cache.Evictions)
-	}
-	buckets := make(map[float64]uint64, len(ttfbBounds))
-	for _, b := range ttfbBounds {
-		buckets[b.Seconds()] = s.TTFB.AtMost(b)
+		if d := s.Cache.Disk; d.Budget > 0 {
+			send(prometheus.GaugeValue, "cache_disk_objects", "Objects on disk.", float64(d.Objects))
+			send(prometheus.GaugeValue, "cache_disk_bytes", "Bytes of the cache on disk.", float64(d.Bytes))
+			send(prometheus.GaugeValue, "cache_disk_budget_bytes", "Bytes that the cache may have on disk.", float64(d.Budget))
+			counter("cache_disk_evictions_total", "Objects removed from disk to make room.", d.Evictions)
+			counter("cache_disk_damaged_total", "Files on disk that were found damaged, and removed.", d.Damaged)
+		}
 	}
 	out <- prometheus.MustNewConstHistogram(c.desc("time_to_first_byte_seconds", "From a request's head to its response's head.", nil),
-		s.TTFB.Count, float64(s.TTFB.Sum)/1e6, buckets)
+		s.TTFB.Count, float64(s.TTFB.Sum)/1e6, bounds(&s.TTFB))
+}
+
+// bounds counts what took at most so many seconds.
+func bounds(h *stats.Histogram) map[float64]uint64 {
+	buckets := make(map[float64]uint64, len(ttfbBounds))
+	for _, b := range ttfbBounds {
+		buckets[b.Seconds()] = h.AtMost(b)
+	}
+	return buckets
 }
 
 func (c collector) desc(name, help string, labels []string) *prometheus.Desc {

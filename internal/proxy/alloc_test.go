@@ -18,7 +18,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 func testHitsAllocateNothing(t *testing.T, prefix string, f *tier) {
 	for _, tt := range hits {
 		t.Run(prefix+tt.name, func(t *testing.T) {
-			rc := requestContext(t, tt.raw)
+			rc := requestContext(t, f.proxy, tt.raw)
 			if n := testing.AllocsPerRun(100, func() {
 				rc.Response.Reset()
 				f.proxy.serve(context.Background(), rc)

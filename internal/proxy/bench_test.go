@@ -17,7 +17,7 @@ const hitRequest = "GET /a?b=c HTTP/1.1\r\nHost: www.cdn.test:8080\r\nUser-Agent
 	"Accept-Language: en\r\nAccept-Encoding: gzip, br\r\nConnection: keep-alive\r\nCookie: session=0123456789abcdef\r\n\r\n"
 
 // requestContext returns a request as fasthttp hands it over.
-func requestContext(t testing.TB, raw string) *fasthttp.RequestCtx {
+func requestContext(t testing.TB, p *Server, raw string) *fasthttp.RequestCtx {
 	t.Helper()
 	var req fasthttp.Request
 	if err := req.Header.Read(bufio.NewReader(&stringReader{raw})); err != nil {
@@ -25,6 +25,8 @@ func requestContext(t testing.TB, raw string) *fasthttp.RequestCtx {
 	}
 	rc := &fasthttp.RequestCtx{}
 	rc.Init(&req, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711}, nil)
+	p.conns.changed(rc.Conn(), fasthttp.StateNew)
+	t.Cleanup(func() { p.conns.remove(rc.Conn()) })
 	return rc
 }
 
@@ -76,7 +78,7 @@ func benchmarkHits(b *testing.B, set setup) {
 		b.Run(tt.name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
-				rc := requestContext(b, tt.raw)
+				rc := requestContext(b, f.proxy, tt.raw)
 				for pb.Next() {
 					rc.Response.Reset()
 					f.proxy.serve(context.Background(), rc)

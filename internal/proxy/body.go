@@ -33,33 +33,18 @@ type body struct {
 
 // newBody works out the framing of a response to a request of the given method.
 func newBody(c *upConn, h *responseHead, head bool) (*body, error) {
-	var codings, lengths []string
-	for name, value := range h.header.All() {
-		switch {
-		case strings.EqualFold(name, "Transfer-Encoding"):
-			codings = append(codings, value)
-		case strings.EqualFold(name, "Content-Length"):
-			lengths = append(lengths, value)
-		}
-	}
 	b := &body{conn: c, length: lengthUnknown, idle: bodyIdle}
-	length, err := contentLength(lengths)
+	f, length, err := h.framing(head)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(codings) > 0 && (len(lengths) > 0 || h.http10):
-		return nil, errors.New("the response has two framings: Transfer-Encoding beside Content-Length or in HTTP/1.0")
-	case len(codings) > 1 || len(codings) == 1 && !strings.EqualFold(codings[0], "chunked"):
-		return nil, fmt.Errorf("the response has the unknown transfer coding %.40q", strings.Join(codings, ", "))
-	case head || h.status < 200 || h.status == 204 || h.status == 304:
-		b.length, b.done = 0, true
-	case len(codings) == 1:
+	case f == FramedByChunks:
 		b.src = &chunks{br: c.br, data: httputil.NewChunkedReader(c.br)}
-	case len(lengths) > 0:
+	case f == FramedByClose:
+		b.src = untilClose{c.br}
+	default:
 		b.length, b.done = length, length == 0
 		b.src = &exactly{c.br, length}
-	default:
-		b.src = untilClose{c.br}
 	}
 	return b, nil
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,37 +19,59 @@ type content struct {
 	header httpcache.Header
 	size   int64         // lengthUnknown while that is so
 	object *cache.Object // either this
+	store  *cache.Store  // of the object
 	fill   *cache.Fill   // or this
+	pieces *slicer       // of an object in slices
 	aged   bool          // it comes from a cache, here or below: Age belongs to it
 }
 
-func contentOf(o *cache.Object) content {
-	return content{meta: &o.Meta, header: o.Header, size: o.Size(), object: o}
+func (s *Server) contentOf(ctx context.Context, r *request, o *cache.Object) content {
+	c := content{meta: &o.Meta, header: o.Header, size: o.Size(), object: o, store: s.store}
+	if o.Sliced() {
+		c.pieces = &slicer{server: s, ctx: ctx, r: r, head: o}
+	}
+	return c
 }
 
 // body returns a reader of a part.
 func (c *content) body(part httpcache.Span) (source, bool) {
-	if c.object != nil {
-		return c.object.Body(part), true
+	switch {
+	case c.pieces != nil:
+		return c.pieces.body(part)
+	case c.object != nil:
+		src, err := c.store.Open(c.object, part)
+		return src, err == nil
 	}
 	return c.fill.Reader(part)
 }
 
 // sendHit answers with a stored response that needs no question upstream.
-func (s *Server) sendHit(r *request, o *cache.Object, d httpcache.Decision) {
+func (s *Server) sendHit(ctx context.Context, r *request, o *cache.Object, d httpcache.Decision) {
 	r.out.result = stats.Stale
 	if d.Outcome == httpcache.Hit {
 		r.out.result = stats.Hit
 	}
 	r.out.status = httpcache.CacheStatus{Hit: true, HasTTL: true, TTL: d.TTL}
-	c := contentOf(o)
+	c := s.contentOf(ctx, r, o)
 	c.aged = true
-	s.sendContent(r, &c) // never fails for an object
+	switch {
+	case s.sendContent(r, &c):
+	case c.pieces == nil: // the file is gone
+		r.out.status = httpcache.CacheStatus{}
+		s.fetch(ctx, r, nil, httpcache.FwdURIMiss)
+	default: // slices are missing and cannot be had
+		r.out.status = httpcache.CacheStatus{Fwd: httpcache.FwdPartial}
+		s.relay(ctx, r, stats.Miss, nil, nil)
+	}
 }
 
 // sendContent answers with what the request's preconditions and ranges select (RFC 9110 §13.2, §14.2). It does nothing and
 // returns false when the body is no longer to be had.
 func (s *Server) sendContent(r *request, c *content) bool {
+	if e := s.encoded(r, c); e != nil {
+		s.sendEncoded(r, c, e)
+		return true
+	}
 	if httpcache.NotModified(&r.ask, c.meta) {
 		s.send(r, http.StatusNotModified, s.appendContent(r, c, http.StatusNotModified))
 		s.finish(r, 0)
@@ -79,7 +102,7 @@ func (s *Server) sendWhole(r *request, c *content) bool {
 		s.finish(r, 0)
 		return true
 	}
-	if c.object != nil {
+	if c.object != nil && c.pieces == nil {
 		if body, ok := c.object.Bytes(); ok {
 			s.send(r, code, s.appendContent(r, c, code))
 			s.sendBytes(r, body)
@@ -130,10 +153,13 @@ func (s *Server) appendContent(r *request, c *content, code int) []byte {
 		b = append(b, c.header...)
 	} else {
 		for name, value := range c.header.All() {
-			if (same || !leftOut(name, code, r)) && !s.replaced(r, name) {
+			if (same || !leftOut(name, code, r)) && !r.replaced(name) {
 				b = appendLine(b, name, value)
 			}
 		}
+	}
+	if c.varies(r) {
+		b = append(b, varyLine...)
 	}
 	if c.aged {
 		b = appendAge(b, c.meta.Age(r.now))
@@ -150,7 +176,7 @@ func leftOut(name string, code int, r *request) bool {
 	switch {
 	case code == http.StatusPartialContent:
 		return strings.EqualFold(name, "Content-Type") && strings.Contains(r.ask.Range, ",")
-	case code == http.StatusNotModified && r.trusted: // a tier updates what it has stored
+	case code == http.StatusNotModified && !r.clientLike(): // a tier updates what it has stored
 		return strings.EqualFold(name, "Content-Encoding") || strings.EqualFold(name, "Content-Range")
 	}
 	return !strings.EqualFold(name, "Content-Location")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ import (
 
 // Limits of one exchange with an upstream server.
 const (
-	headTimeout = 60 * time.Second       // from the end of the request to the head of the response: an app may think for long
+	headTimeout = 60 * time.Second       // from the end of a request that must not be repeated to the head of its response: an app may think for long
 	stallLimit  = 30 * time.Second       // for one write to make progress
 	recent      = 5 * time.Second        // idle connections younger than this may carry a request that cannot be repeated
 	lastPiece   = 100 * time.Millisecond // for the end of a request's body, once its answer is complete
@@ -28,13 +29,25 @@ const (
 
 // outgoing is a request on its way upstream. Its head is built once and serves every try.
 type outgoing struct {
-	head       []byte // request line and fields, without framing and the empty line
-	isHead     bool   // the method is HEAD
-	repeatable bool   // safe and without a body: it may be sent a second time
-	upgrade    bool   // asks for a tunnel
-	empty      bool   // has no body though its method may have one: Content-Length says so (RFC 9110 §8.6)
+	home       *Upstream     // to be asked before the parents; nil for none
+	head       []byte        // request line and fields, without framing and the empty line
+	isHead     bool          // the method is HEAD
+	repeatable bool          // safe and without a body: it may be sent a second time
+	upgrade    bool          // asks for a tunnel
+	condition  bool          // has a precondition: a 304 may come
+	ranged     bool          // the client asked for a range, or is a tier that knows whether one did: a 206 may come
+	patience   time.Duration // from its end to the head of the response
+	empty      bool          // has no body though its method may have one: Content-Length says so (RFC 9110 §8.6)
 	body       requestBody
 	interim    func(*responseHead) // takes 1xx responses but 100, which answers this node's own Expect, and 101
+}
+
+// unasked finds an answer that the request does not allow: taken for one to another request, it would do harm.
+func (o *outgoing) unasked(h *responseHead) error {
+	if h.status == http.StatusNotModified && !o.condition || h.status == http.StatusPartialContent && !o.ranged {
+		return fmt.Errorf("the server answered %d, which was not asked for", h.status)
+	}
+	return nil
 }
 
 // requestBody is what a client sends with its request.
@@ -79,10 +92,11 @@ func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, erro
 	}
 }
 
-// connect returns a connection that is good enough for the request: one that cannot be repeated needs more certainty.
+// connect returns a connection that is good enough for the request: one that cannot be repeated needs more certainty. What has
+// come on an idle connection would be taken for the answer.
 func (u *Upstream) connect(ctx context.Context, out *outgoing, fresh bool) (*upConn, error) {
 	c, err := u.get(ctx, fresh)
-	if err != nil || out.repeatable || !c.used || time.Since(c.since) < recent && c.alive() {
+	if err != nil || !c.used || c.alive() && (out.repeatable || time.Since(c.since) < recent) {
 		return c, err
 	}
 	u.put(c, false)
@@ -118,7 +132,9 @@ func (r *response) read(out *outgoing) (err error) {
 			return err
 		}
 		if r.status >= 200 || r.status == 101 && out.upgrade {
-			r.body, err = newBody(r.conn, &r.responseHead, out.isHead)
+			if err = out.unasked(&r.responseHead); err == nil {
+				r.body, err = newBody(r.conn, &r.responseHead, out.isHead)
+			}
 			return err
 		}
 		switch r.status {
@@ -208,7 +224,7 @@ func send(c *upConn, out *outgoing) (*upload, error) {
 	if err := bw.Flush(); err != nil {
 		return nil, err
 	}
-	return nil, c.SetReadDeadline(time.Now().Add(headTimeout))
+	return nil, c.SetReadDeadline(time.Now().Add(out.patience))
 }
 
 // rolling is a connection on which each write has a time limit of its own.

@@ -16,6 +16,7 @@ import (
 // answer is what a fetch brought: one of the first four fields is set.
 type answer struct {
 	object *cache.Object // in the store: new, freshened, or stale as it is
+	stream *response     // the body of an object in slices, which are stored as it goes through; nil for other objects
 	fill   *cache.Fill   // being stored
 	resp   *response     // passed on: it is not stored
 	fail   *refusal      // nothing
@@ -31,8 +32,11 @@ type answer struct {
 // fetch answers a GET or HEAD that the store alone cannot. old is what it holds, if that is only to be validated.
 func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd httpcache.Fwd) {
 	r.out.status.Fwd = fwd
-	a := &r.ask
-	switch hash := hash(r.key); {
+	a, hash := &r.ask, hash(r.key)
+	why := s.failing(r)
+	switch {
+	case why != nil:
+		s.sendAnswer(ctx, r, s.instead(r, old, why), old)
 	case a.Method == httpcache.MethodHead:
 		s.fetchHead(ctx, r, old)
 	case a.NoStore:
@@ -62,10 +66,14 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 	switch {
 	case f.fail != nil:
 		s.sendAnswer(ctx, r, s.instead(r, old, f.fail), old)
-	case s.sendShared(r, f):
+	case s.sendShared(ctx, r, f):
 	case f.vary != "" && len(key) == len(r.key): // the answer was for another variant: meet those who want the same
 		variant := append(append(bytes.Clone(key), 0), httpcache.AppendVariant(nil, f.vary, &r.ask)...)
 		s.together(ctx, r, variant, old)
+	case f.bad && r.waits < failuresInRow: // the next fetch may fare better, or be the last for a moment
+		r.waits++
+		r.out.status.Collapsed = false
+		s.fetch(ctx, r, old, r.out.status.Fwd)
 	default:
 		r.out.status.Collapsed = false
 		s.alone(ctx, r, old)
@@ -73,7 +81,7 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 }
 
 // sendShared answers with what a flight has brought, if that may be.
-func (s *Server) sendShared(r *request, f *flight) bool {
+func (s *Server) sendShared(ctx context.Context, r *request, f *flight) bool {
 	r.now = s.cfg.Now().UnixNano()
 	c := content{fill: f.fill}
 	if c.fill != nil {
@@ -86,7 +94,7 @@ func (s *Server) sendShared(r *request, f *flight) bool {
 		if obj == nil {
 			return false
 		}
-		c = contentOf(obj)
+		c = s.contentOf(ctx, r, obj)
 	}
 	if httpcache.Decide(r.now, c.meta, &r.ask).Outcome == httpcache.Revalidate {
 		return false
@@ -107,28 +115,50 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		stored := old.Stored()
 		w.noneMatch, w.modifiedSince = stored.Validators()
 	}
+	asksSlice := false
+	if w.whole && (old == nil || old.Sliced()) {
+		w.span, asksSlice = s.sliceAsked(r)
+	}
 	ticket := s.store.Ticket()
 	sent := s.cfg.Now()
 	resp, err := s.forward(ctx, s.outgoing(r, w), r.site.Site, hash(r.key))
 	came := s.cfg.Now()
 	r.now = came.UnixNano()
 	if err != nil {
-		return s.landed(f, s.instead(r, old, s.noAnswer(r, err)))
+		why := s.noAnswer(r, err)
+		if ctx.Err() == nil && !isClients(err) {
+			s.fetched(r, why)
+		}
+		return s.landed(f, s.instead(r, old, why))
 	}
 	if resp.ofTier() || old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
 		return s.landed(f, s.instead(r, old, failureOf(resp)))
+	}
+	if httpcache.Failing(resp.status) {
+		s.fetched(r, refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", resp.from.Node.Name, resp.status))
+	} else {
+		s.fetched(r, nil)
 	}
 	rr := httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: r.now}
 	if resp.status == http.StatusNotModified && (w.noneMatch != "" || w.modifiedSince != "") {
 		stored := old.Stored()
 		adm, matched := httpcache.Freshen(&stored, &r.ask, &rr, &r.site.policy)
 		resp.close()
+		s.judge(&adm, r.site)
 		if !matched { // of something else: the stored response is of no use
 			return s.get(ctx, r, f, nil, want{whole: true})
 		}
 		a := &answer{object: s.store.Replace(old, adm), result: stats.Revalidated, status: resp.status, below: resp.header,
 			vary: adm.Meta.Vary, stored: adm.Stored, detail: adm.Detail}
 		return s.landed(f, a)
+	}
+	if asksSlice && resp.status == http.StatusPartialContent {
+		if a := s.takeSlice(r, f, resp, &rr, ticket); a != nil {
+			return a
+		}
+		resp.close()
+		s.apart.mark(hash(r.key), r.start)
+		return s.get(ctx, r, f, nil, want{})
 	}
 	return s.take(r, f, resp, &rr, ticket)
 }
@@ -141,10 +171,16 @@ func (s *Server) landed(f *flight, a *answer) *answer {
 // take stores a response, or lets it pass.
 func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Response, ticket cache.Ticket) *answer {
 	adm := httpcache.Admit(&r.ask, rr, &r.site.policy)
+	s.judge(&adm, r.site)
 	if adm.Stored && isEventStream(resp.header) {
 		adm = httpcache.Admission{Meta: adm.Meta, Detail: "an event stream has no end to wait for"}
 	}
 	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, vary: adm.Meta.Vary, detail: adm.Detail}
+	if adm.Stored && s.slices(resp, &adm.Meta) {
+		resp.body.idle = stallLimit
+		a.object, a.stream, a.stored = s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, resp.body.length), resp, true
+		return s.landed(f, a)
+	}
 	if adm.Stored {
 		a.fill = s.store.Begin(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: resp.body.length, Ticket: ticket})
 		if a.stored = a.fill.Storing(); !a.stored {
@@ -154,7 +190,8 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	}
 	var anyone httpcache.Ask // what this client asks for beyond that is its own affair
 	anyone.Reset([]byte(http.MethodGet))
-	if a.fill == nil || httpcache.Decide(r.now, &adm.Meta, &anyone).Outcome == httpcache.Revalidate {
+	passing := resp.status == http.StatusRequestedRangeNotSatisfiable || httpcache.Failing(resp.status) // says nothing of the next answer
+	if a.fill == nil && !passing || a.fill != nil && httpcache.Decide(r.now, &adm.Meta, &anyone).Outcome == httpcache.Revalidate {
 		s.apart.mark(hash(r.key), r.start)
 	}
 	if a.fill == nil {
@@ -209,7 +246,10 @@ func (s *Server) noAnswer(r *request, err error) *refusal {
 	if errors.As(err, &client) {
 		return refuse(http.StatusBadRequest, "the request's body broke off: %v", rootOf(client))
 	}
-	return refuse(http.StatusGatewayTimeout, "%s has no answer for http://%s%s: %v", s.name, r.host, r.target, err)
+	why := refuse(http.StatusGatewayTimeout, "%s has no answer for http://%s%s: %v", s.name, r.host, r.target, err)
+	var dial dialError
+	why.slow = timedOut(err) && !errors.As(err, &dial)
+	return why
 }
 
 func (s *Server) stopping() *refusal {
@@ -220,7 +260,7 @@ func (s *Server) stopping() *refusal {
 func failureOf(resp *response) *refusal {
 	defer resp.close()
 	why := refuse(resp.status, "%s answered %d", resp.from.Node.Name, resp.status)
-	why.upstream = resp.status
+	why.upstream, why.slow = resp.status, resp.slow()
 	if !resp.ofTier() {
 		return why
 	}
@@ -248,10 +288,15 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 			c.meta, c.header, c.size = a.fill.Meta(), a.fill.Header(), a.fill.Length()
 		} else {
 			aged := c.aged || a.result == stats.Stale
-			c = contentOf(a.object)
+			c = s.contentOf(ctx, r, a.object)
 			c.aged = aged
+			if a.stream != nil {
+				c.pieces.stream = a.stream
+			}
 		}
-		if !s.sendContent(r, &c) { // the body broke off or outgrew the cache before its first reader came
+		sent := s.sendContent(r, &c)
+		c.pieces.closeUnread()
+		if !sent { // the body broke off or outgrew the cache before its first reader came
 			s.relay(ctx, r, stats.Miss, old, nil)
 		}
 	}

@@ -51,10 +51,14 @@ type tier struct {
 
 // setup is what tests vary of a tier; its zero value is an edge with one parent, without a budget to speak of.
 type setup struct {
-	ram   topology.Bytes // 64 MiB by default
-	drain time.Duration
-	wrap  func(net.Conn) net.Conn // of connections upstream; nil leaves them bare
-	guard Guard
+	ram      topology.Bytes // 64 MiB by default
+	drain    time.Duration
+	wrap     func(net.Conn) net.Conn // of connections upstream; nil leaves them bare
+	guard    Guard
+	patience time.Duration
+	encode   bool
+	cache    string // options of www.cdn.test
+	dir      string // of a cache on disk; "" for none
 }
 
 // start starts a tier whose parents answer as the scripts say, each on a server of its own.
@@ -77,7 +81,11 @@ func start(t testing.TB, set setup, scripts ...script) *tier {
 // prepare makes a tier that does not run yet.
 func prepare(t testing.TB, set setup, scripts ...script) *tier {
 	t.Helper()
-	top, err := topology.Parse("net.yaml", []byte(networkFile), "", nil)
+	file := networkFile
+	if set.cache != "" {
+		file = strings.Replace(file, "stale_if_error: 1h", set.cache, 1)
+	}
+	top, err := topology.Parse("net.yaml", []byte(file), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +115,7 @@ func prepare(t testing.TB, set setup, scripts ...script) *tier {
 	node, _ := plan.Node("paris-1")
 	f.proxy = New(Config{Node: node, Topology: top, Listener: ln, Parents: f.parents, RAM: set.ram, MaxHead: 16 << 10, Secret: secret,
 		Stats: f.stats, Log: slog.New(slog.DiscardHandler), Now: f.clock, Drain: set.drain, Record: f.record, Locate: locate,
-		Guard: set.guard})
+		Guard: set.guard, Patience: set.patience, Encode: set.encode, Disk: 256 << 20, CacheDir: set.dir})
 	return f
 }
 

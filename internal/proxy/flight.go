@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ type flight struct {
 	fill *cache.Fill
 	fail *refusal
 	vary string // fields by which the answer varies
+	bad  bool   // the answer was an error that is not shared
 }
 
 // flights are the fetches under way.
@@ -47,7 +49,7 @@ func (f *flights) land(fl *flight, a *answer, arriving bool) {
 	if fl == nil {
 		return
 	}
-	fl.fail, fl.vary = a.fail, a.vary
+	fl.fail, fl.vary, fl.bad = a.fail, a.vary, a.resp != nil && a.status >= http.StatusInternalServerError
 	if arriving {
 		fl.fill = a.fill
 	} else {
@@ -118,3 +120,67 @@ func (a *apart) has(hash uint64, now time.Time) bool {
 	}
 	return ok
 }
+
+// failures remembers for a moment what could not be fetched several times in a row, so that a crowd that comes for it does not become
+// as many tries. One failure is not enough, and only requests with the same fields share it: whoever can make an app fail by what
+// they send must not make it fail for others.
+type failures struct {
+	mu   sync.Mutex // guards keys
+	keys *simplelru.LRU[uint64, failure]
+}
+
+type failure struct {
+	row  int // failures in a row
+	last time.Time
+	why  *refusal
+}
+
+const (
+	failuresInRow = 3
+	failureTime   = time.Second
+)
+
+func (f *failures) init() {
+	f.keys, _ = simplelru.NewLRU[uint64, failure](apartKeys, nil) // fails for sizes below 1 only
+}
+
+// mark notes how a fetch went: why it failed, or nil.
+func (f *failures) mark(hash uint64, now time.Time, why *refusal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last, _ := f.keys.Peek(hash)
+	switch {
+	case why == nil && last.row > 0:
+		f.keys.Remove(hash)
+	case why != nil:
+		f.keys.Add(hash, failure{last.row + 1, now, why})
+	}
+}
+
+// of returns why something cannot be fetched; nil when that is not known.
+func (f *failures) of(hash uint64, now time.Time) *refusal {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last, ok := f.keys.Peek(hash)
+	if !ok || last.row < failuresInRow || now.Sub(last.last) > failureTime {
+		return nil
+	}
+	return last.why
+}
+
+// failing returns why a request cannot be answered from upstream; nil when that is not known.
+func (s *Server) failing(r *request) *refusal {
+	if r.raw == nil || r.trusted { // nodes look after it themselves
+		return nil
+	}
+	return s.failures.of(failureKey(r), s.cfg.Now())
+}
+
+// fetched notes how a fetch for a request went.
+func (s *Server) fetched(r *request, why *refusal) {
+	if r.raw != nil && !r.trusted {
+		s.failures.mark(failureKey(r), s.cfg.Now(), why)
+	}
+}
+
+func failureKey(r *request) uint64 { return hash(r.key) ^ hash(r.raw) }

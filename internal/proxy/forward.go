@@ -15,7 +15,8 @@ import (
 // Bounds of the tries for one request.
 const (
 	maxTries  = 4
-	tryBudget = 75 * time.Second // no try begins later than this
+	tryBudget = 15 * time.Second // no try begins later than this
+	slowMark  = "; slow"         // behind the name in errorHeader: the parent of the tier did not answer in time
 )
 
 // tries are the failed tries of one request.
@@ -70,16 +71,21 @@ func rootOf(err error) error {
 	}
 }
 
-// forward sends a request to the parents in their order until one has an answer. Tries after the first are for requests that
+// forward sends a request to the parents in their order, behind the home of the object if that is another server of the PoP, until one has an answer. Tries after the first are for requests that
 // may be repeated and for those of which nothing was sent. A 5xx that a tier made counts as a failed try; when no parent does
 // better, it is the answer.
 func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site, hash uint64) (*response, error) {
 	var room [maxTries]*Upstream
 	start := time.Now()
+	s.budget.Request(s.cfg.Now())
 	var failed tries
 	var last *response
-	for i, u := range s.cfg.Parents.Choose(room[:0], site, hash, s.cfg.Now()) {
-		if i == maxTries || i > 0 && time.Since(start) > tryBudget {
+	parents := room[:0]
+	if out.home != nil {
+		parents = append(parents, out.home)
+	}
+	for i, u := range s.cfg.Parents.Choose(parents, site, hash, s.cfg.Now()) {
+		if i == maxTries || i > 0 && (time.Since(start) > tryBudget || !s.mayRetry(failed, last)) {
 			break
 		}
 		resp, err := u.exchange(ctx, out)
@@ -87,7 +93,7 @@ func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site
 			s.cfg.Parents.Report(u, err == nil, s.cfg.Now())
 		}
 		switch {
-		case err == nil && !(resp.ofTier() && out.repeatable):
+		case err == nil && (!resp.ofTier() || resp.slow() || !out.repeatable): // another way to what hangs would hang too
 			last.close()
 			return resp, nil
 		case err == nil:
@@ -107,6 +113,15 @@ func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site
 	return nil, failed
 }
 
+// mayRetry reports whether one more try is within the node's budget. A try of which nothing was sent costs upstream nothing.
+func (s *Server) mayRetry(failed tries, last *response) bool {
+	var dial dialError
+	if last == nil && errors.As(failed[len(failed)-1].err, &dial) {
+		return true
+	}
+	return s.budget.Retry(s.cfg.Now())
+}
+
 func isClients(err error) bool {
 	var c clientError
 	return errors.As(err, &c)
@@ -120,3 +135,6 @@ func (r *response) ofTier() bool {
 	}
 	return false
 }
+
+// slow reports whether a tier has waited for its own parent for as long as it does.
+func (r *response) slow() bool { return strings.HasSuffix(r.header.Get(errorHeader), slowMark) }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"cdnlab/internal/httpcache"
 	"cdnlab/internal/stats"
 )
 
@@ -13,8 +14,6 @@ type Guard interface {
 	Client(peer netip.Addr, forwarded []string) netip.Addr
 	// Check decides, and appends the lines that its decision adds to the response's head to lines, each with its CR LF.
 	Check(now time.Time, v *Visit, lines []byte) (Pass, []byte)
-	// Replaces reports whether the lines of Check take the place of a field from upstream.
-	Replaces(name string) bool
 }
 
 // Visit is what a Guard is told of a request. It holds during the call.
@@ -51,8 +50,8 @@ func (s *Server) admit(r *request) bool {
 			s.fail(r, why)
 			return false
 		}
+		r.now = s.cfg.Now().UnixNano()
 	}
-	r.now = s.cfg.Now().UnixNano()
 	return true
 }
 
@@ -81,20 +80,18 @@ const statusClientGone = 499
 
 // replaced reports whether the guard has said what a field from upstream says. What is stored keeps it, for requests of which
 // the guard says nothing.
-func (s *Server) replaced(r *request, name string) bool {
-	return len(r.limits) > 0 && s.cfg.Guard.Replaces(name)
-}
+func (r *request) replaced(name string) bool { return len(r.limits) > 0 && httpcache.LimitField(name) }
 
 // peerOf is who sent the request, as a guard with trusted proxies sees it.
 func (s *Server) peerOf(r *request) netip.Addr {
 	if s.cfg.Guard == nil || r.ask.Get(forwardedFor) == "" {
-		return r.peer
+		return r.addr
 	}
 	r.forwarded = r.forwarded[:0]
 	for v := range r.ask.Values(forwardedFor) {
 		r.forwarded = append(r.forwarded, v)
 	}
-	return s.cfg.Guard.Client(r.peer, r.forwarded)
+	return s.cfg.Guard.Client(r.addr, r.forwarded)
 }
 
 const forwardedFor = "X-Forwarded-For"

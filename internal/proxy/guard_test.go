@@ -40,13 +40,6 @@ func (d *doorman) Check(_ time.Time, v *Visit, lines []byte) (Pass, []byte) {
 	return Pass{}, lines
 }
 
-// Replaces implements Guard.
-func (d *doorman) Replaces(name string) bool {
-	return strings.EqualFold(name, "RateLimit") || len(name) > 2 && strings.EqualFold(name[:2], "X-")
-}
-
-// What the guard says takes the place of what the origin says of its own limit, in every kind of answer; where it says nothing
-// the origin's stays, also out of the cache that the same response went into.
 func TestGuardReplacesFieldsOfTheOrigin(t *testing.T) {
 	const origins = "ratelimit: \"origins\";r=7;t=7\r\nRateLimit: \"again\";r=8;t=8\r\nX-RateLimit-Limit: 70\r\nX-RateLimit-Used: 63\r\nRetry-After: 9\r\n"
 	door := &doorman{lines: limitLines}

@@ -202,8 +202,7 @@ func FuzzReadFields(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r := &request{}
 		r.ask.Reset([]byte("GET"))
-		var s seen
-		if bad := r.readFields(raw, &s, secret, "paris-1.cdnlab"); bad != nil {
+		if bad := r.readFields(raw, secret, "paris-1.cdnlab"); bad != nil {
 			if bad.status < 400 || bad.sentence == "" {
 				t.Fatalf("readFields(%q) refuses with %+v", raw, bad)
 			}

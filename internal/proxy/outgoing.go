@@ -16,6 +16,9 @@ import (
 
 const (
 	secretHeader = "Cdnlab-Secret"
+	peerHeader   = "Cdnlab-Peer" // on a request to another server of the same PoP: peerRelay or peerCopy
+	peerRelay    = "relay"
+	peerCopy     = "copy"
 	errorHeader  = "Cdnlab-Error" // on a 5xx that a tier made, and not the user's app
 	innerPrefix  = "cdnlab-"      // of fields that stay between the nodes
 )
@@ -24,13 +27,29 @@ const (
 var tierFields = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "CDN-Client-Country", "CDN-Client-City"}
 
 // ownFields are written by the proxy and not passed on: those of the message, those that the tiers own, and those by which
-// clients try to make an app see another address, host, path or method than the cache did.
-var ownFields = set("Host", "Content-Length", "Expect", "CDN-Loop",
-	"X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id", "CDN-Client-Country", "CDN-Client-City",
-	"Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Scheme", "X-Forwarded-Ssl",
-	"X-Forwarded-Prefix", "X-Forwarded-Path", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Real-Ip", "X-Client-Ip", "Client-Ip",
-	"X-Cluster-Client-Ip", "True-Client-Ip", "X-Host", "X-Original-Host", "X-Original-Url", "X-Original-Uri", "X-Original-Path",
-	"X-Rewrite-Url", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Http-Host-Override", "Front-End-Https", "Proxy")
+// clients try to make an app see another address, host, path or method than the cache did. Of all that begin like one of
+// ownPrefixes the same holds.
+var (
+	ownFields = set("Host", "Content-Length", "Transfer-Encoding", "Expect", "CDN-Loop", "X-Request-Id", "CDN-Client-Country", "CDN-Client-City",
+		"Forwarded", "Forwarded-For", "X-Forward-For", "X-Forwarder-For", "Client-Ip", "True-Client-Ip", "X-Client-Ip", "X-Real-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip",
+		"X-Remote-Ip", "X-Remote-Addr", "X-Proxyuser-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Host", "X-Backend-Host", "X-Http-Host-Override",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Http-Destinationurl", "X-Override-Url", "X-Proxy-Url", "X-Url-Scheme", "X-Scheme",
+		"Base-Url", "Http-Url", "Request-Uri", "Front-End-Https", "Proxy", "Proxy-Host")
+	ownPrefixes = []string{"x-forwarded", "x-original-", "x-rewrite-"}
+)
+
+// owned reports whether a field of a request is not passed on. Apps behind CGI and its heirs tell "_" from "-" no more.
+func owned(name string) bool {
+	if strings.IndexByte(name, '_') >= 0 {
+		name = strings.ReplaceAll(name, "_", "-")
+	}
+	for _, p := range ownPrefixes {
+		if len(name) >= len(p) && strings.EqualFold(name[:len(p)], p) {
+			return true
+		}
+	}
+	return contains(ownFields, name)
+}
 
 // conditionFields select what of a representation is sent; a fetch that fills the cache wants all of it.
 var conditionFields = set("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
@@ -62,24 +81,34 @@ func contains(m map[string]bool, name string) bool {
 
 // inner reports whether a field stays between the nodes.
 func inner(name string) bool {
-	return len(name) > len(innerPrefix) && strings.EqualFold(name[:len(innerPrefix)], innerPrefix)
+	n := len(innerPrefix)
+	return len(name) > n && strings.EqualFold(name[:n-1], innerPrefix[:n-1]) && (name[n-1] == '-' || name[n-1] == '_')
 }
 
 // want is what a fetch asks for beyond what the client did.
 type want struct {
-	whole                    bool   // the whole representation, whatever the client's range and preconditions
-	noneMatch, modifiedSince string // validators of what is stored
+	whole                    bool           // the whole representation, whatever the client's range and preconditions
+	noneMatch, modifiedSince string         // validators of what is stored
+	span                     httpcache.Span // of the representation; all of it when its Length is 0
+	unchanged                string         // entity tag without which the span is of no use
+	relay                    bool           // from another server of the PoP
 }
 
-// outgoing builds the request for the parents.
+// outgoing builds the request for the parents. It holds until the next one is built for r.
 func (s *Server) outgoing(r *request, w want) *outgoing {
-	b := make([]byte, 0, 1024)
-	b = append(b, r.method...)
+	b := append(r.wire[:0], r.method...)
 	b = append(append(append(b, ' '), r.target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, r.host...), crlf...)
+	condition := w.noneMatch != "" || w.modifiedSince != ""
 	for name, value := range r.ask.Forward() {
-		if contains(ownFields, name) || inner(name) || w.whole && contains(conditionFields, name) {
+		if owned(name) || inner(name) {
 			continue
+		}
+		if contains(conditionFields, name) {
+			if w.whole {
+				continue
+			}
+			condition = condition || !strings.EqualFold(name, "Range")
 		}
 		b = appendLine(b, name, value)
 	}
@@ -89,12 +118,30 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	if w.modifiedSince != "" {
 		b = appendLine(b, "If-Modified-Since", w.modifiedSince)
 	}
+	if w.span.Length > 0 {
+		b = append(strconv.AppendInt(append(b, "Range: bytes="...), w.span.First, 10), '-')
+		b = append(strconv.AppendInt(b, w.span.First+w.span.Length-1, 10), crlf...)
+	}
+	if w.unchanged != "" {
+		b = appendLine(b, "If-Range", w.unchanged)
+	}
+	switch {
+	case w.relay:
+		b = appendLine(b, peerHeader, peerRelay)
+	case r.home != nil:
+		b = appendLine(b, peerHeader, peerCopy)
+	}
 	b = s.appendOwn(b, r)
+	r.wire = b
+	repeatable, patience := r.ask.Method != httpcache.MethodUnsafe && r.body.Reader == nil, headTimeout
+	if repeatable && s.cfg.Patience > 0 {
+		patience = s.cfg.Patience
+	}
 	return &outgoing{
-		head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body,
-		repeatable: r.ask.Method != httpcache.MethodUnsafe && r.body.Reader == nil,
-		empty:      r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
-		interim:    func(h *responseHead) { passInterim(r, h) },
+		home: r.home, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
+		repeatable: repeatable, patience: patience,
+		empty:   r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
+		interim: func(h *responseHead) { passInterim(r, h) },
 	}
 }
 

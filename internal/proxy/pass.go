@@ -11,7 +11,10 @@ import (
 
 // pass forwards a request that the cache has no part in, and invalidates what its success has changed (RFC 9111 §4.4).
 func (s *Server) pass(ctx context.Context, r *request) {
-	r.key = httpcache.AppendKey(r.key, r.site.host, r.target, r.site.Cache.Query)
+	r.key = httpcache.AppendKey(r.key, r.site.host, r.target, &r.site.Cache)
+	if s.sendHome(ctx, r) {
+		return
+	}
 	r.out.status.Fwd = httpcache.FwdBypass
 	if !r.ask.Cacheable() {
 		r.out.status.Fwd = httpcache.FwdMethod
@@ -28,6 +31,7 @@ func (s *Server) fetchHead(ctx context.Context, r *request, old *cache.Object) {
 		}
 		stored := old.Stored()
 		if adm, matched := httpcache.FreshenByHead(&stored, &r.ask, resp, &r.site.policy); matched {
+			s.judge(&adm, r.site)
 			s.store.Replace(old, adm)
 		} else {
 			s.store.Purge(cache.Purge{Value: string(r.key)}, r.now)
@@ -62,7 +66,7 @@ func (s *Server) relay(ctx context.Context, r *request, result stats.Result, old
 // invalidate removes what the success of an unsafe request has made doubtful.
 func (s *Server) invalidate(r *request, resp *response) {
 	for _, target := range httpcache.Targets(string(r.host), string(r.target), resp.header) {
-		key := httpcache.AppendKey(nil, r.site.host, []byte(target), r.site.Cache.Query)
+		key := httpcache.AppendKey(nil, r.site.host, []byte(target), &r.site.Cache)
 		s.store.Purge(cache.Purge{Value: string(key)}, r.now)
 		s.flights.forget(key)
 	}

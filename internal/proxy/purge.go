@@ -31,7 +31,7 @@ func (s *Server) servePurge(r *request) bool {
 		return true
 	}
 	s.send(r, http.StatusNoContent, appendDate(r.buf, r.now))
-	r.release()
+	r.end()
 	return true
 }
 
@@ -96,7 +96,7 @@ func (s *Server) parsePurge(values url.Values) (p cache.Purge, why *refusal) {
 	case p.Scope == cache.ScopePrefix:
 		p.Value = site.Host + target
 	default:
-		p.Value = string(httpcache.AppendKey(nil, site.host, []byte(target), site.Cache.Query))
+		p.Value = string(httpcache.AppendKey(nil, site.host, []byte(target), &site.Cache))
 	}
 	return p, nil
 }

@@ -24,21 +24,23 @@ func (s *Server) refresh(ctx context.Context, r *request, old *cache.Object) {
 		return
 	}
 	d := r.detached(s)
+	if s.cfg.Peers != nil && !r.trusted {
+		d.home, _ = s.cfg.Peers.Home(hash(d.key), d.start)
+	}
 	s.tasks.Go(func() {
 		defer func() { <-s.refreshes }()
-		if a := s.get(ctx, d, f, old, want{whole: true}); a.resp != nil {
-			a.resp.close()
-		}
+		a := s.get(ctx, d, f, old, want{whole: true})
+		a.resp.close()
+		a.stream.close()
 	})
 }
 
 // detached copies what of a request is needed once its connection has gone on to the next. It is a GET, whatever the request
 // was: what a HEAD brings cannot take the place of what is stored.
 func (r *request) detached(s *Server) *request {
-	d := &request{start: r.start, now: r.now, peer: r.peer, id: r.id, trusted: r.trusted, site: r.site, key: bytes.Clone(r.key),
-		method: []byte(http.MethodGet), host: bytes.Clone(r.host), target: bytes.Clone(r.target)}
+	d := &request{addr: r.addr, key: bytes.Clone(r.key), turn: turn{start: r.start, now: r.now, id: r.id, site: r.site,
+		method: []byte(http.MethodGet), host: bytes.Clone(r.host), target: bytes.Clone(r.target)}}
 	d.ask.Reset(d.method)
-	var ignored seen
-	_ = d.readFields(bytes.Clone(r.rc.Request.Header.RawHeaders()), &ignored, s.cfg.Secret, s.loop) // it was read without fault before
+	_ = d.readFields(bytes.Clone(r.rc.Request.Header.RawHeaders()), s.cfg.Secret, s.loop) // it was read without fault before
 	return d
 }

@@ -32,7 +32,7 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		{"empty length", postHead + "Content-Length:\r\n\r\n", 400},
 		{"length that overflows", postHead + "Content-Length: 18446744073709551621\r\n\r\nhello", 400},
 		{"two codings", postHead + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
-		{"identity", postHead + "Transfer-Encoding: identity\r\n\r\n", 501},
+		{"identity", postHead + "Transfer-Encoding: identity\r\n\r\n", 400},
 		{"identity beside length", postHead + "Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello", 400},
 		{"coding with a vertical tab", postHead + "Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400},
 		{"list of codings", postHead + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400},
@@ -158,7 +158,7 @@ func TestMalformedChunksOfARequest(t *testing.T) {
 func TestAbsoluteForm(t *testing.T) {
 	tests := []struct{ target, host, line string }{
 		{"http://www.cdn.test/a?b", "www.cdn.test", "GET /a?b HTTP/1.1"},
-		{"HTTP://WWW.CDN.TEST:80/a?c", "WWW.CDN.TEST:80", "GET /a?c HTTP/1.1"},
+		{"HTTP://WWW.CDN.TEST:80/a?c", "www.cdn.test", "GET /a?c HTTP/1.1"},
 		{"https://www.cdn.test", "www.cdn.test", "GET / HTTP/1.1"},
 		{"http://www.cdn.test?q", "www.cdn.test", "GET /?q HTTP/1.1"},
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,47 +20,75 @@ import (
 // maxTarget is how long a request target may be.
 const maxTarget = 8 << 10
 
+// Bounds of a request's head besides its length in bytes.
+const (
+	maxMethod = 32
+	maxFields = 256 // each costs some work at each tier and in the app
+)
+
 // request is one request, checked and taken apart once. Its bytes are the connection's: they hold until the response has been
-// sent. Requests come from a pool.
+// sent. A connection has one at a time, and uses it again.
 type request struct {
-	rc        *fasthttp.RequestCtx
-	peer      netip.Addr
-	id        [32]byte // X-Request-Id
-	start     time.Time
-	now       int64         // start in nanoseconds since the epoch
-	ask       httpcache.Ask // the fields
-	method    []byte
-	host      []byte // of the target, with its port if it has one
-	target    []byte // in origin form, or "*"
-	site      *site
-	body      requestBody
-	key       []byte // primary cache key
-	trusted   bool   // a node of the lab sent it: what it says about the client is believed
-	tunnel    bool   // asks for a WebSocket
-	marked    bool   // Connection nominates fields of its own: the answer is not what others would get
-	looped    bool   // has passed this node before
-	retried   bool   // was sent anew for the sake of its range
-	out       outcome
-	record    Record // room for what Config.Record is given
-	buf       []byte // scratch for the response's header lines
-	client    Client // who sent it, once placed is set
-	placed    bool
+	fields
+	turn
+
+	conn  *clientConn // nil for one that is made in the background
+	addr  netip.Addr
+	visit Visit
+
+	key       []byte   // primary cache key
+	buf       []byte   // scratch for the response's header lines
+	wire      []byte   // scratch for the request upstream
 	limits    []byte   // lines of the guard
 	forwarded []string // scratch for the lines of X-Forwarded-For
-	visit     Visit
 }
 
-var requests = sync.Pool{New: func() any {
-	r := new(request)
+// turn is what is new with every request on a connection.
+type turn struct {
+	rc      *fasthttp.RequestCtx
+	id      [32]byte // X-Request-Id
+	start   time.Time
+	now     int64 // start in nanoseconds since the epoch
+	method  []byte
+	host    []byte // of the target, with its port if it has one
+	target  []byte // in origin form, or "*"
+	site    *site
+	body    requestBody
+	tunnel  bool      // asks for a WebSocket
+	waits   int       // for fetches of others that brought errors
+	retried bool      // was sent anew for the sake of its range
+	home    *Upstream // server of the PoP to ask before the parents; nil for none
+	out     outcome
+	record  Record // room for what Config.Record is given
+}
+
+// fields is what the fields of a request say. Requests on one connection mostly have the same ones: they are read once.
+type fields struct {
+	raw     []byte        // the fields as they came; nil when they are not to be used again
+	ask     httpcache.Ask // of raw
+	seen    seen
+	trusted bool // a node of the lab sent it: what it says about the client is believed
+	marked  bool // Connection nominates fields of its own: the answer is not what others would get
+	looped  bool // has passed this node before
+	peer    bool // says that another server of the same PoP sent it
+	relayed bool // says that what comes of it goes to the client as it is
+	placed  bool
+	client  Client // who sent it, once placed is set
+	told    bool   // what the fields say of the client is what client says
+}
+
+// init makes ready for the requests on a connection.
+func (r *request) init(c *clientConn) {
+	r.conn, r.addr = c, addrOf(c.conn.RemoteAddr())
 	r.visit.Header = func(name string) []byte { return []byte(r.ask.Get(name)) } // made once: a request is not to allocate it
-	return r
-}}
+}
 
 // refusal is why a request is answered by this node with an error.
 type refusal struct {
 	status   int
 	sentence string
 	upstream int          // the status from upstream that led to it; 0 for none
+	slow     bool         // a parent did not answer in time
 	result   stats.Result // how it counts; the zero value stands for Failed
 }
 
@@ -81,9 +108,7 @@ type seen struct {
 func (r *request) read(secret, loopToken string) *refusal {
 	h := &r.rc.Request.Header
 	r.method = h.Method()
-	r.ask.Reset(r.method)
-	var s seen
-	if bad := r.readFields(h.RawHeaders(), &s, secret, loopToken); bad != nil {
+	if bad := r.readHead(h.RawHeaders(), secret, loopToken); bad != nil {
 		return bad
 	}
 	switch string(h.Protocol()) {
@@ -91,21 +116,63 @@ func (r *request) read(secret, loopToken string) *refusal {
 	default:
 		return refuse(http.StatusHTTPVersionNotSupported, "this server speaks HTTP/1.1, not %s", h.Protocol())
 	}
-	switch string(h.Method()) {
+	switch string(r.method) {
+	case "GET", "HEAD":
 	case "CONNECT":
 		return refuse(http.StatusNotImplemented, "CONNECT is not served here: this is no forward proxy")
-	case "TRACE":
-		return refuse(http.StatusMethodNotAllowed, "TRACE is not served here: it would show what tiers say to each other")
+	case "TRACE", "TRACK":
+		return refuse(http.StatusMethodNotAllowed, "%s is not served here: it would show what tiers say to each other", h.Method())
 	}
-	if bad := r.readTarget(h.RequestURI(), &s); bad != nil {
+	if !validMethod(r.method) {
+		return refuse(http.StatusBadRequest, "malformed method %.40q", h.Method())
+	}
+	if bad := r.readTarget(h.RequestURI()); bad != nil {
 		return bad
 	}
-	return r.readFraming(&s)
+	return r.readFraming()
+}
+
+// maxKept is how long the fields of a request may be that are kept for the next.
+const maxKept = 4 << 10
+
+// readHead reads the fields, unless they are those of the request before.
+func (r *request) readHead(raw []byte, secret, loopToken string) *refusal {
+	if r.raw != nil && bytes.Equal(raw, r.raw) {
+		r.ask.SetMethod(r.method)
+		return nil
+	}
+	kept := r.raw
+	r.fields = fields{ask: r.ask}
+	r.ask.Reset(r.method)
+	if len(raw) <= maxKept { // what is kept must not be the connection's buffer
+		raw = append(kept[:0], raw...)
+		kept = raw
+	}
+	if bad := r.readFields(raw, secret, loopToken); bad != nil {
+		return bad
+	}
+	if len(raw) <= maxKept {
+		r.raw = kept
+	}
+	return nil
+}
+
+// validMethod reports whether a method is one that all take for the same: of letters in upper case, and not endless (RFC 9110 §9.1).
+func validMethod(m []byte) bool {
+	for _, c := range m {
+		if (c < 'A' || c > 'Z') && c != '-' {
+			return false
+		}
+	}
+	return len(m) > 0 && len(m) <= maxMethod
 }
 
 // readFields walks over the raw header section once.
-func (r *request) readFields(raw []byte, s *seen, secret, loopToken string) *refusal {
-	for len(raw) > 0 {
+func (r *request) readFields(raw []byte, secret, loopToken string) *refusal {
+	for n := 0; len(raw) > 0; n++ {
+		if n == maxFields+1 {
+			return refuse(http.StatusRequestHeaderFieldsTooLarge, "the request has more than %d header lines", maxFields)
+		}
 		end := bytes.IndexByte(raw, '\n')
 		if end < 1 || raw[end-1] != '\r' {
 			return refuse(http.StatusBadRequest, "a header line does not end with CR LF")
@@ -121,7 +188,7 @@ func (r *request) readFields(raw []byte, s *seen, secret, loopToken string) *ref
 		}
 		name, value := line[:i], bytes.Trim(line[i+1:], " \t")
 		r.ask.Add(name, value)
-		if bad := r.notice(name, value, s, secret, loopToken); bad != nil {
+		if bad := r.notice(name, value, secret, loopToken); bad != nil {
 			return bad
 		}
 	}
@@ -129,7 +196,8 @@ func (r *request) readFields(raw []byte, s *seen, secret, loopToken string) *ref
 }
 
 // notice looks at one field; most fall through the switch by their length.
-func (r *request) notice(name, value []byte, s *seen, secret, loopToken string) *refusal {
+func (r *request) notice(name, value []byte, secret, loopToken string) *refusal {
+	s := &r.seen
 	switch len(name) {
 	case len("Host"):
 		if equalFold(name, "Host") {
@@ -151,6 +219,10 @@ func (r *request) notice(name, value []byte, s *seen, secret, loopToken string) 
 	case len("Connection"):
 		if equalFold(name, "Connection") {
 			r.readConnection(value, s)
+		}
+	case len(peerHeader):
+		if equalFold(name, peerHeader) {
+			r.peer, r.relayed = true, equalFold(value, peerRelay)
 		}
 	case len(secretHeader):
 		if equalFold(name, secretHeader) && secret != "" {
@@ -204,7 +276,8 @@ func loops(value []byte, token string) bool {
 
 // readTarget finds host and origin form. Of a target in absolute form the host counts, not that of the Host field
 // (RFC 9112 §3.2.2).
-func (r *request) readTarget(target []byte, s *seen) *refusal {
+func (r *request) readTarget(target []byte) *refusal {
+	s := &r.seen
 	switch {
 	case len(target) > maxTarget:
 		return refuse(http.StatusRequestURITooLong, "the request target exceeds %d bytes", maxTarget)
@@ -242,21 +315,40 @@ func (r *request) absolute(target []byte) bool {
 	return true
 }
 
-// validHost reports whether b is a host and perhaps a port, in the characters that real ones have (RFC 9110 §4.2, §7.2).
+// hostChars are the bytes of a host that is no literal address: those that real ones have, out of more that RFC 9110 §4.2 allows.
+var hostChars = func() (t [256]bool) {
+	for c := range t {
+		t[c] = 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+	}
+	return t
+}()
+
+// validHost reports whether b is a host and perhaps a port (RFC 9110 §4.2, §7.2).
 func validHost(b []byte) bool {
-	host, port := splitPort(b)
-	if len(port) > 5 || len(bytes.Trim(port, "0123456789")) > 0 {
+	i := 0
+	for i < len(b) && hostChars[b[i]] {
+		i++
+	}
+	if i == 0 {
+		i = literal(b)
+	}
+	switch {
+	case i == 0:
 		return false
+	case i == len(b):
+		return true
 	}
-	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
-		return len(bytes.Trim(host[1:len(host)-1], "0123456789abcdefABCDEF:.")) == 0
+	port := b[i+1:]
+	return b[i] == ':' && len(port) <= 5 && len(bytes.Trim(port, "0123456789")) == 0
+}
+
+// literal is the length of the literal address that b begins with, brackets included; 0 when it begins with none.
+func literal(b []byte) int {
+	end := bytes.IndexByte(b, ']')
+	if end < 2 || b[0] != '[' || len(bytes.Trim(b[1:end], "0123456789abcdefABCDEF:.")) > 0 {
+		return 0
 	}
-	for _, c := range host {
-		if !tokenChars[c] || c == '\'' || c == '`' || c == '|' {
-			return false
-		}
-	}
-	return len(host) > 0
+	return end + 1
 }
 
 // splitPort cuts the port off a host.
@@ -268,13 +360,17 @@ func splitPort(b []byte) (host, port []byte) {
 }
 
 // readFraming works out the body, which is streamed.
-func (r *request) readFraming(s *seen) *refusal {
+func (r *request) readFraming() *refusal {
+	s := &r.seen
+	if s.lengths+s.codings == 0 && s.upgrade == nil {
+		return nil
+	}
 	h := &r.rc.Request.Header
 	switch {
 	case s.lengths > 1, s.codings > 1, s.lengths > 0 && s.codings > 0:
 		return refuse(http.StatusBadRequest, "the request has more than one framing")
-	case s.codings == 1 && !equalFold(s.coding, "chunked"):
-		return refuse(http.StatusNotImplemented, "unknown transfer coding %.40q", s.coding)
+	case s.codings == 1 && !equalFold(s.coding, "chunked"): // what is not chunked in the end has no end (RFC 9112 §6.3)
+		return refuse(http.StatusBadRequest, "unknown transfer coding %.40q", s.coding)
 	case s.codings == 1:
 		r.body.length = lengthUnknown
 	case s.lengths == 1:

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -17,10 +18,11 @@ import (
 
 // outcome is how a request was answered, for the response's own fields, the counters and the log.
 type outcome struct {
-	result stats.Result
-	status httpcache.CacheStatus
-	below  httpcache.Header // of upstream, whose members of Cache-Status and Server-Timing belong to this response too
-	ttfb   time.Duration
+	result  stats.Result
+	status  httpcache.CacheStatus
+	below   httpcache.Header // of upstream, whose members of Cache-Status and Server-Timing belong to this response too
+	ttfb    time.Duration
+	relayed string // X-Cache of the server of the PoP that has answered; "" when this one does
 }
 
 // cacheWords are what X-Cache says.
@@ -33,6 +35,7 @@ var cacheWords = [...]string{
 // it knows, and takes longer for each one than a copy takes for all: so lines, which is the complete section except for
 // framing, goes to it as if it were one field, up to the value of Via, which comes last.
 func (s *Server) send(r *request, code int, lines []byte) {
+	s.conns.enter(r.conn, phaseWrite)
 	lines = s.appendHandling(lines, r)
 	lines = append(lines, "Via"...)
 	resp := &r.rc.Response
@@ -47,19 +50,48 @@ func (s *Server) appendHandling(b []byte, r *request) []byte {
 	o.ttfb = s.cfg.Now().Sub(r.start)
 	b = append(b, "Cache-Status: "...)
 	b = appendMembers(b, o.below, "Cache-Status")
-	o.status.Cache = s.name
-	b = append(o.status.Append(b), "\r\nServer-Timing: "...)
+	if o.relayed == "" {
+		o.status.Cache = s.cacheName
+		b = o.status.Append(b)
+	} else {
+		b = bytes.TrimSuffix(b, []byte(", "))
+	}
+	b = append(b, "\r\nServer-Timing: "...)
 	b = appendMembers(b, o.below, "Server-Timing")
 	b = append(append(b, s.tier...), ";dur="...)
-	b = strconv.AppendFloat(b, float64(o.ttfb.Microseconds())/1000, 'f', -1, 64)
+	b = AppendMilliseconds(b, o.ttfb)
 	b = append(append(append(b, `;desc="`...), s.name...), "\"\r\n"...)
+	if !r.clientLike() {
+		return b
+	}
+	b = append(append(b, r.limits...), "X-Cache: "...)
+	if o.relayed != "" {
+		b = append(b, o.relayed...)
+	} else {
+		b = append(append(append(b, cacheWords[o.result]...), ", "...), s.name...)
+	}
+	b = append(b, crlf...)
 	if r.trusted {
 		return b
 	}
-	b = append(b, r.limits...)
-	b = append(append(b, "X-Cache: "...), cacheWords[o.result]...)
-	b = append(append(append(b, ", "...), s.name...), "\r\nX-Request-Id: "...)
-	return append(append(b, r.id[:]...), crlf...)
+	b = append(append(b, "X-Request-Id: "...), r.id[:]...)
+	return append(b, crlf...)
+}
+
+// AppendMilliseconds appends a duration in milliseconds, down to the microsecond, without zeros at the end.
+func AppendMilliseconds(b []byte, d time.Duration) []byte {
+	us := d.Microseconds()
+	b = strconv.AppendInt(b, us/1000, 10)
+	rest := us % 1000
+	if rest == 0 {
+		return b
+	}
+	b = append(b, '.')
+	for unit := int64(100); rest > 0; unit /= 10 {
+		b = append(b, byte('0'+rest/unit))
+		rest %= unit
+	}
+	return b
 }
 
 func appendMembers(b []byte, below httpcache.Header, field string) []byte {
@@ -76,7 +108,7 @@ func (s *Server) appendPassed(b []byte, r *request, resp *response) []byte {
 	dated := false
 	for name, value := range resp.header.Forward() {
 		switch {
-		case contains(handlingFields, name), s.replaced(r, name):
+		case contains(handlingFields, name), r.replaced(name):
 		case inner(name) && !(r.trusted && strings.EqualFold(name, errorHeader)):
 		default:
 			dated = dated || strings.EqualFold(name, "Date")
@@ -113,7 +145,11 @@ func (s *Server) fail(r *request, why *refusal) {
 		b = append(b, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"...)
 	}
 	if r.trusted && why.status > http.StatusInternalServerError {
-		b = appendLine(b, errorHeader, s.name)
+		value := s.name
+		if why.slow {
+			value += slowMark
+		}
+		b = appendLine(b, errorHeader, value)
 	}
 	s.send(r, why.status, b)
 	s.sendBytes(r, []byte(why.sentence+"\n"))
@@ -144,6 +180,7 @@ func (s *Server) sendStream(r *request, src source, length int64, early bool) {
 		s.sendUntilClose(r, b)
 		return
 	}
+	s.conns.enter(r.conn, phaseBusy) // each piece has a time limit of its own
 	r.rc.Response.ImmediateHeaderFlush = early
 	r.rc.Response.SetBodyStream(b, int(length))
 }
@@ -211,15 +248,48 @@ func (b *bodyStream) Close() error {
 // maxPiece is how much of a body is written under one time limit, which makes a client slower than 9 kB/s one that stalls.
 const maxPiece = 256 << 10
 
+// filePieces is how many pieces of a file are written under a time limit as many times as long.
+const filePieces = 4
+
 // paced writes to a client, each piece within a time limit.
 type paced struct {
 	w  io.Writer
 	rc *fasthttp.RequestCtx
 }
 
+// ReadFrom implements io.ReaderFrom: fasthttp sends a part of a file by sendfile where the connection is a bare socket.
+func (p *paced) ReadFrom(r io.Reader) (total int64, err error) {
+	part, ok := r.(*io.LimitedReader)
+	to, direct := p.w.(io.ReaderFrom)
+	_, bare := p.rc.Conn().(io.ReaderFrom)
+	if !ok || !direct || !bare {
+		buf := buffers.Get().(*[]byte)
+		defer buffers.Put(buf)
+		return io.CopyBuffer(struct{ io.Writer }{p}, r, *buf)
+	}
+	for part.N > 0 {
+		if err := p.begin(filePieces); err != nil {
+			return total, err
+		}
+		piece := &io.LimitedReader{R: part.R, N: min(part.N, filePieces*maxPiece)}
+		n, err := to.ReadFrom(piece)
+		part.N -= n
+		total += n
+		if err != nil || n == 0 {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// begin starts the time limit of so many pieces.
+func (p *paced) begin(pieces time.Duration) error {
+	return p.rc.SetWriteDeadline(time.Now().Add(pieces * stallLimit))
+}
+
 func (p *paced) Write(b []byte) (total int, err error) {
 	for len(b) > 0 && err == nil {
-		if err = p.rc.SetWriteDeadline(time.Now().Add(stallLimit)); err != nil {
+		if err = p.begin(1); err != nil {
 			break
 		}
 		var n int
@@ -263,22 +333,24 @@ func (s *Server) finish(r *request, n int64) {
 	if b, ok := r.body.Reader.(*clientBody); ok {
 		in = b.n
 	}
-	s.cfg.Stats.Request(r.rc.ConnID(), stats.Request{Result: r.out.result, Status: code, In: in, Out: n, TTFB: r.out.ttfb})
-	if r.site != nil {
+	done := stats.Request{Result: r.out.result, Status: code, In: in, Out: n, TTFB: r.out.ttfb}
+	ofPeer := r.peer && r.trusted && s.cfg.Peers != nil // the server that the client talks to counts it
+	if !ofPeer {
+		s.cfg.Stats.Request(r.rc.ConnID(), done)
+	}
+	if r.site != nil && !ofPeer {
+		r.site.stats.Request(r.rc.ConnID(), done)
 		s.observe(r, n)
 	}
-	if s.cfg.Record != nil {
+	if s.cfg.Record != nil && !ofPeer {
 		r.record = Record{
 			Time: r.start, Client: s.client(r), Method: r.rc.Method(), Host: r.host, Target: r.target, Status: code, Bytes: n,
 			TTFB: r.out.ttfb, Total: s.cfg.Now().Sub(r.start), Cache: cacheWords[r.out.result], RequestID: r.id[:],
 		}
 		s.cfg.Record(&r.record)
 	}
-	r.release()
+	r.end()
 }
 
-// release gives the request back to the pool.
-func (r *request) release() {
-	r.rc, r.body, r.out, r.record = nil, requestBody{}, outcome{}, Record{}
-	requests.Put(r)
-}
+// end lets go of what the request was about.
+func (r *request) end() { r.rc, r.body, r.out, r.record = nil, requestBody{}, outcome{}, Record{} }

@@ -8,30 +8,25 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
-)
 
-// Limits of a client's connection.
-const (
-	requestHead  = 15 * time.Second // for the head of a request
-	requestIdle  = 2 * time.Minute  // between two requests
-	responseTime = time.Minute      // for a response that is written in one piece
+	"cdnlab/internal/cache"
 )
 
 // Run serves until ctx ends, then waits up to Config.Drain for the requests under way. It runs once.
 func (s *Server) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	conns := &connections{open: map[net.Conn]bool{}, gone: func(c net.Conn) {
-		s.tunnels.gone(c)
-		s.untilEnd.gone(c)
-	}}
-	server := s.front(work, conns)
+	defer s.conns.stop()
+	s.openDisk()
+	defer s.store.Close()
+	server := s.front(work)
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(s.cfg.Listener) }()
+	front := openDoor(s.cfg.Listener, s.cfg.ClientConns, s.cfg.Known)
+	s.conns.left = front.leave
+	go func() { failed <- server.Serve(front) }()
 	var err error
 	select {
 	case err = <-failed:
@@ -39,15 +34,16 @@ func (s *Server) Run(ctx context.Context) error {
 			err = net.ErrClosed
 		}
 		err = fmt.Errorf("serve HTTP: %w", err)
+		_ = front.Close() // it has failed already
 	case <-ctx.Done():
-		_ = s.cfg.Listener.Close() // ends Serve, even one that has not begun, which Shutdown would not know of
+		_ = front.Close() // ends Serve, even one that has not begun, which Shutdown would not know of
 		<-failed
 	}
 	s.tunnels.end() // a tunnel has no end to wait for
 	late := time.AfterFunc(s.cfg.Drain, func() {
 		cut()
 		s.cfg.Parents.Close()
-		conns.closeAll()
+		s.conns.closeAll()
 		s.untilEnd.end()
 	})
 	defer late.Stop()
@@ -62,25 +58,34 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
+// openDisk brings back what the cache had on disk.
+func (s *Server) openDisk() {
+	if s.cfg.Disk == 0 || s.cfg.CacheDir == "" {
+		return
+	}
+	err := s.store.UseDisk(cache.DiskConfig{Dir: s.cfg.CacheDir, Budget: int64(s.cfg.Disk), Seek: s.cfg.Seek, Log: s.cfg.Log})
+	if err != nil {
+		s.cfg.Log.Warn("the cache goes without its disk", "error", err)
+	}
+}
+
 // front is the HTTP server that clients talk to.
-func (s *Server) front(work context.Context, conns *connections) *fasthttp.Server {
+func (s *Server) front(work context.Context) *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:                      func(rc *fasthttp.RequestCtx) { s.serve(work, rc) },
-		ErrorHandler:                 s.malformed,
-		ConnState:                    conns.changed,
-		Logger:                       slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug), // about peers that went away, mostly
-		StreamRequestBody:            true,
-		DisablePreParseMultipartForm: true,
-		MaxRequestBodySize:           math.MaxInt, // bodies are streamed
-		ReadBufferSize:               s.cfg.MaxHead,
-		ReadTimeout:                  requestHead,
-		IdleTimeout:                  requestIdle,
-		WriteTimeout:                 responseTime,
-		LazyRequestTime:              true, // the clock is Config.Now
-		NoDefaultServerHeader:        true,
-		NoDefaultDate:                true,
-		NoDefaultContentType:         true,
-		CloseOnShutdown:              true,
+		Handler:                       func(rc *fasthttp.RequestCtx) { s.serve(work, rc) },
+		ErrorHandler:                  s.malformed,
+		ConnState:                     s.conns.changed,
+		Logger:                        slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug), // about peers that went away, mostly
+		DisableHeaderNamesNormalizing: true,                                                    // names are read from the raw head
+		StreamRequestBody:             true,
+		DisablePreParseMultipartForm:  true,
+		MaxRequestBodySize:            math.MaxInt, // bodies are streamed
+		ReadBufferSize:                s.cfg.MaxHead,
+		LazyRequestTime:               true, // the clock is Config.Now
+		NoDefaultServerHeader:         true,
+		NoDefaultDate:                 true,
+		NoDefaultContentType:          true,
+		CloseOnShutdown:               true,
 	}
 }
 
@@ -99,49 +104,4 @@ func (s *Server) malformed(rc *fasthttp.RequestCtx, err error) {
 		why = refuse(http.StatusRequestTimeout, "the request did not arrive within %s", requestHead)
 	}
 	s.fail(s.begin(rc), why) // the response is as new: a Reset would bring fasthttp's own Date and Content-Type back
-}
-
-// connections are those that the front has open.
-type connections struct {
-	gone   func(net.Conn) // told of those that are closed
-	mu     sync.Mutex     // guards the fields below
-	open   map[net.Conn]bool
-	closed bool
-}
-
-func (c *connections) changed(conn net.Conn, state fasthttp.ConnState) {
-	switch state {
-	case fasthttp.StateNew:
-		c.add(conn)
-	case fasthttp.StateClosed:
-		c.gone(conn)
-		c.remove(conn)
-	case fasthttp.StateHijacked:
-		c.remove(conn)
-	}
-}
-
-func (c *connections) add(conn net.Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.open[conn] = true
-	if c.closed {
-		_ = conn.Close() // came in while the server was closing
-	}
-}
-
-func (c *connections) remove(conn net.Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, conn)
-}
-
-// closeAll breaks every connection off.
-func (c *connections) closeAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
-	for conn := range c.open {
-		_ = conn.Close() // its goroutine meets the error
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // run starts a prepared tier; its result comes on the channel.
@@ -260,9 +262,10 @@ func TestAConnectionWithoutARequestIsNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := prepare(t, setup{}, fresh)
-			front := f.proxy.front(t.Context(), &connections{open: map[net.Conn]bool{}, gone: func(net.Conn) {}})
-			front.ReadTimeout = 50 * time.Millisecond
+			front := f.proxy.front(t.Context())
 			near, far := net.Pipe()
+			f.proxy.conns.changed(far, fasthttp.StateNew) // ServeConn does not tell
+			defer f.proxy.conns.stop()
 			served := make(chan error, 1)
 			go func() { served <- front.ServeConn(far) }()
 			if c.sent != "" {
@@ -270,8 +273,19 @@ func TestAConnectionWithoutARequestIsNone(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			answer, err := io.ReadAll(near)
+			read := make(chan struct{})
+			var answer []byte
+			var err error
+			go func() {
+				defer close(read)
+				answer, err = io.ReadAll(near)
+			}()
+			k := f.proxy.conns.find(far)
+			for p := k.phase.Load(); p == phaseNew || p == phaseHead; p = k.phase.Load() {
+				f.proxy.conns.sweep()
+			}
 			<-served
+			<-read
 			if got := strings.HasPrefix(string(answer), "HTTP/1.1 408 "); err != nil || got != (c.want > 0) || !got && len(answer) > 0 {
 				t.Errorf("answer %q, %v, want %d of 408", answer, err, c.want)
 			}

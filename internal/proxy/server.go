@@ -17,27 +17,36 @@ import (
 	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/probe"
+	"cdnlab/internal/retry"
 	"cdnlab/internal/stats"
 	"cdnlab/topology"
 )
 
-// Config is what a tier needs. All but Guard, Locate and Record is required.
+// Config is what a tier needs. All but Peers, Guard, Locate and Record is required.
 type Config struct {
-	Node     topology.Node
-	Topology *topology.Topology
-	Listener net.Listener // Run closes it
-	Parents  Parents
-	RAM      topology.Bytes // budget of the cache
-	Eviction string         // its policy; "" is "lru"
-	MaxHead  int            // bytes of a request's head; that of a parent is larger, since each tier adds to it
-	Secret   string         // of the lab's nodes; "" trusts nobody
-	Guard    Guard          // of the clients' requests; nil lets all pass
-	Stats    *stats.Node
-	Log      *slog.Logger
-	Locate   func(netip.Addr) Client // places clients; nil places none
-	Record   func(*Record)           // takes each finished request and keeps nothing that the Record points to; nil takes none
-	Now      func() time.Time
-	Drain    time.Duration // how long Run waits for requests under way when it stops
+	Node        topology.Node
+	Topology    *topology.Topology
+	Listener    net.Listener // Run closes it
+	Parents     Parents
+	Peers       Peers          // nil for a server on its own
+	RAM         topology.Bytes // budget of the cache
+	Eviction    string         // its policy; "" is "lru"
+	Disk        topology.Bytes // budget of its part on disk, in CacheDir; 0 is none
+	CacheDir    string
+	Seek        func()                // called before each access to a file of the cache; may be nil
+	MaxHead     int                   // bytes of a request's head; that of a parent is larger, since each tier adds to it
+	Encode      bool                  // in content codings what clients may have so
+	Secret      string                // of the lab's nodes; "" trusts nobody
+	ClientConns int                   // connections that one address may have at a time; 0 is no limit
+	Known       func(netip.Addr) bool // addresses that ClientConns is not about; nil knows none
+	Guard       Guard                 // of the clients' requests; nil lets all pass
+	Stats       *stats.Node
+	Log         *slog.Logger
+	Locate      func(netip.Addr) Client // places clients; nil places none
+	Record      func(*Record)           // takes each finished request and keeps nothing that the Record points to; nil takes none
+	Now         func() time.Time
+	Patience    time.Duration // for the head of the answer to a request that may be repeated; 0 is as for others
+	Drain       time.Duration // how long Run waits for requests under way when it stops
 }
 
 // Client is what is known of who sent a request.
@@ -57,10 +66,20 @@ type Parents interface {
 	Close()
 }
 
+// Peers are the other servers of the same PoP. Its methods are called concurrently; how tries go is told to Parents.
+type Peers interface {
+	// Seen counts a client's request for an object by the hash of its key.
+	Seen(hash uint64, now time.Time)
+	// Home returns the server that an object belongs to, nil for this one, and whether this one keeps a copy. What is returned is
+	// tried.
+	Home(hash uint64, now time.Time) (home *Upstream, keep bool)
+}
+
 // Server is a caching tier: the part that edges and hubs have in common.
 type Server struct {
 	cfg       Config
 	name      string // of the node
+	cacheName string // the same in Cache-Status
 	tier      string // "edge" or "hub"
 	via       string // member of Via
 	viaValue  []byte
@@ -69,8 +88,12 @@ type Server struct {
 	store     *cache.Store
 	sites     map[string]*site
 	hosts     string // the sites' hosts, for sentences
+	conns     connections
 	flights   flights
 	apart     apart
+	failures  failures
+	budget    *retry.Budget // of tries after the first
+	encoder   *encoder      // nil for a tier that encodes nothing
 	tunnels   hijacks
 	untilEnd  hijacks        // responses that end with the connection
 	refreshes chan struct{}  // one for each refresh under way
@@ -82,30 +105,48 @@ type site struct {
 	*topology.Site
 	host   []byte
 	policy httpcache.Policy
+	stats  *stats.Site
 }
 
 // New prepares a tier.
 func New(cfg Config) *Server {
 	name := string(cfg.Node.Name)
 	s := &Server{
-		cfg: cfg, name: name, viaValue: []byte("1.1 " + name + " (cdnlab)"), refreshes: make(chan struct{}, maxRefreshes),
+		cfg: cfg, name: name, cacheName: string(httpcache.AppendCacheName(nil, name)), viaValue: []byte("1.1 " + name + " (cdnlab)"), refreshes: make(chan struct{}, maxRefreshes),
 		tier: cfg.Node.Kind.String(), via: "1.1 " + name + " (cdnlab)", loop: name + ".cdnlab",
 		probe: probe.New(probe.Config{Node: cfg.Node, Zone: cfg.Topology.Zone, Stats: cfg.Stats}),
 		store: cache.New(cache.Config{Budget: int64(cfg.RAM), Eviction: cfg.Eviction, Seed: cfg.Topology.Seed ^ hash([]byte(name))}),
 		sites: map[string]*site{},
 		hosts: hostList(cfg.Topology.Sites),
 	}
+	s.conns.gone = func(c net.Conn) {
+		s.tunnels.gone(c)
+		s.untilEnd.gone(c)
+	}
 	s.flights.init()
 	s.apart.init()
+	s.failures.init()
+	budget, err := retry.NewBudget(retry.BudgetConfig{})
+	if err != nil {
+		panic(err) // its defaults
+	}
+	s.budget = budget
+	if cfg.Encode {
+		s.encoder = newEncoder()
+	}
 	s.tunnels.init()
 	s.untilEnd.init()
 	for i := range cfg.Topology.Sites {
 		t := &cfg.Topology.Sites[i]
-		s.sites[t.Host] = &site{t, []byte(t.Host), httpcache.Policy{TTL: t.Cache.TTL, StaleIfError: t.Cache.StaleIfError}}
+		s.sites[t.Host] = &site{t, []byte(t.Host), httpcache.Policy{
+			TTL: t.Cache.TTL, StaleIfError: t.Cache.StaleIfError, ShareCookies: t.Cache.ShareCookies, Negative: t.Cache.Negative,
+			Vary: httpcache.VaryOf(t.Cache.Headers, t.Cache.Cookies),
+		}, cfg.Stats.Site(t.Host)}
 	}
 	cfg.Stats.SetCache(func() stats.Cache {
 		c := s.store.Stats()
-		return stats.Cache{Objects: int64(c.Objects), Bytes: c.Bytes, Budget: c.Budget, Evictions: c.Evictions}
+		return stats.Cache{Objects: int64(c.Objects), Bytes: c.Bytes, Budget: c.Budget, Evictions: c.Evictions,
+			Disk: stats.Disk{Objects: int64(c.Disk.Objects), Bytes: c.Disk.Bytes, Budget: c.Disk.Budget, Evictions: c.Disk.Evictions, Damaged: c.Disk.Damaged}}
 	})
 	return s
 }
@@ -142,21 +183,30 @@ func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
 		s.fail(r, bad)
 		return
 	}
-	if s.cfg.Locate != nil && !r.trusted { // what parents are told of the client is what variants are chosen by
-		c := s.client(r)
-		r.ask.Set("CDN-Client-Country", c.Country)
-		r.ask.Set("CDN-Client-City", c.City)
-	}
+	s.tell(r)
 	if s.admit(r) {
 		s.handle(ctx, r)
 	}
 }
 
-// begin takes a request from the pool.
+// tell puts what is known of the client into the fields of its request: what parents are told is what variants are chosen by.
+func (s *Server) tell(r *request) {
+	if s.cfg.Locate == nil || r.trusted || r.told {
+		return
+	}
+	c := s.client(r)
+	r.ask.Set("CDN-Client-Country", c.Country)
+	r.ask.Set("CDN-Client-City", c.City)
+	r.told = true
+}
+
+// begin makes ready for a request on a connection.
 func (s *Server) begin(rc *fasthttp.RequestCtx) *request {
-	r := requests.Get().(*request)
-	*r = request{ask: r.ask, key: r.key[:0], buf: r.buf[:0], limits: r.limits[:0], forwarded: r.forwarded[:0],
-		visit: Visit{Header: r.visit.Header}, rc: rc, start: s.cfg.Now(), peer: addrOf(rc.RemoteAddr())}
+	c := s.conns.find(rc.Conn())
+	s.conns.enter(c, phaseBusy)
+	r := &c.request
+	r.turn = turn{rc: rc, start: s.cfg.Now()}
+	r.key, r.buf, r.limits, r.forwarded = r.key[:0], r.buf[:0], r.limits[:0], r.forwarded[:0]
 	r.now = r.start.UnixNano()
 	r.makeID()
 	return r
@@ -174,6 +224,9 @@ func (s *Server) route(r *request) *refusal {
 	case r.looped:
 		return refuse(http.StatusLoopDetected, "the request has been at %s before: CDN-Loop names it", s.name)
 	}
+	if r.ask.Cacheable() && !r.tunnel { // what is no part of the key must not decide about the answer
+		r.host = r.site.host
+	}
 	return nil
 }
 
@@ -184,13 +237,16 @@ func (s *Server) handle(ctx context.Context, r *request) {
 	case !r.ask.Cacheable() || r.body.Reader != nil || r.marked:
 		s.pass(ctx, r)
 	default:
-		r.key = httpcache.AppendKey(r.key, r.site.host, r.target, r.site.Cache.Query)
+		r.key = httpcache.AppendKey(r.key, r.site.host, r.target, &r.site.Cache)
 		s.cached(ctx, r)
 	}
 }
 
 // cached answers a GET or HEAD, from the store if that may be.
 func (s *Server) cached(ctx context.Context, r *request) {
+	if s.cfg.Peers != nil && !r.trusted {
+		s.cfg.Peers.Seen(hash(r.key), r.start)
+	}
 	obj, fwd := s.store.Find(r.key, &r.ask)
 	if obj != nil {
 		d := httpcache.Decide(r.now, &obj.Meta, &r.ask)
@@ -198,10 +254,13 @@ func (s *Server) cached(ctx context.Context, r *request) {
 			s.refresh(ctx, r, obj)
 		}
 		if d.Outcome != httpcache.Revalidate {
-			s.sendHit(r, obj, d)
+			s.sendHit(ctx, r, obj, d)
 			return
 		}
 		fwd = d.Fwd
+	}
+	if s.sendHome(ctx, r) {
+		return
 	}
 	if r.ask.OnlyIfCached {
 		s.fail(r, refuse(http.StatusGatewayTimeout, "the request says only-if-cached and %s has no answer stored that may be used", s.name))

@@ -136,6 +136,13 @@ func (u *Upstream) put(c *upConn, keep bool) {
 	u.expireLocked(c.since)
 }
 
+// Load returns how many requests are under way.
+func (u *Upstream) Load() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return int64(len(u.open) - len(u.idle))
+}
+
 // forget closes every idle connection: the server was restarted, or is gone.
 func (u *Upstream) forget() {
 	u.mu.Lock()
@@ -162,16 +169,12 @@ func (u *Upstream) Close() {
 // alive reports whether the peer has not closed an idle connection, as far as this side has heard. It cannot tell for a
 // connection that is no bare socket, and says yes.
 func (c *upConn) alive() bool {
-	sc, ok := c.Conn.(syscall.Conn)
-	if !ok {
+	raw := socket(c.Conn)
+	if raw == nil {
 		return true
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
 	quiet := true
-	err = raw.Read(func(fd uintptr) bool {
+	err := raw.Read(func(fd uintptr) bool {
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		quiet = errors.Is(err, syscall.EAGAIN) // data or an end out of turn make it useless alike

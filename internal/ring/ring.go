@@ -3,7 +3,7 @@
 //	                 hash ──► ┌──────────────────────── Ring ───┐
 //	                          │ …  b  a  c  c  a  b  a  …  (2^64)│ ──► owner, then the next distinct members
 //	                          └──────────────────────────────────┘
-//	Loads     walks past the members that are at their bound
+//	Bounded   walks past the members that are at their bound
 //	HotKeys   says on how many members a key belongs now: 1, 2 or 3
 //
 // Everything here is pure: no clock, no goroutine, no random source. A key is its 64-bit hash, whose bits must all be

@@ -54,6 +54,16 @@ type Cache struct {
 	Bytes     int64  `json:"bytes"`
 	Budget    int64  `json:"budget"`
 	Evictions uint64 `json:"evictions"`
+	Disk      Disk   `json:"disk"`
+}
+
+// Disk is the fill of the part of a cache that is on disk; zero without one.
+type Disk struct {
+	Objects   int64  `json:"objects"`
+	Bytes     int64  `json:"bytes"`
+	Budget    int64  `json:"budget"`
+	Evictions uint64 `json:"evictions"`
+	Damaged   uint64 `json:"damaged"` // files found so
 }
 
 const numKinds = int(topology.KindDNS) + 1
@@ -80,6 +90,7 @@ type Node struct {
 
 	mu    sync.Mutex // guards the fields below
 	cache func() Cache
+	sites map[string]*Site
 	pops  map[string]uint64
 	codes map[int]uint64
 }
@@ -90,7 +101,7 @@ func New(started time.Time) *Node {
 	for n < runtime.GOMAXPROCS(0) {
 		n *= 2
 	}
-	return &Node{started: started, shards: make([]shard, n), pops: map[string]uint64{}, codes: map[int]uint64{}}
+	return &Node{started: started, shards: make([]shard, n), sites: map[string]*Site{}, pops: map[string]uint64{}, codes: map[int]uint64{}}
 }
 
 // Request counts a finished request. Callers that run at the same time do best with different shard numbers: the
@@ -99,11 +110,7 @@ func (n *Node) Request(shardNo uint64, r Request) {
 	s := &n.shards[shardNo&uint64(len(n.shards)-1)]
 	s.requests[r.Result].Add(1)
 	s.out[r.Result].Add(uint64(max(r.Out, 0)))
-	class := r.Status / 100
-	if class < 1 || class > 5 {
-		class = 0
-	}
-	s.status[class].Add(1)
+	s.status[classOf(r.Status)].Add(1)
 	if r.In > 0 {
 		s.in.Add(uint64(r.In))
 	}

@@ -1,4 +1,4 @@
-package breaker
+package retry
 
 import (
 	"math/rand/v2"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 )
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func mustBudget(t *testing.T, c BudgetConfig) *Budget {
 	t.Helper()

@@ -1,4 +1,5 @@
-package breaker
+// Package retry bounds how many requests the retries of a node add. It is pure: it takes now, and starts no goroutine.
+package retry
 
 import (
 	"cmp"

@@ -1,0 +1,117 @@
+package cache
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+
+	"cdnlab/internal/httpcache"
+)
+
+// maxSlices is how many slices are removed with their head; those of a longer body wait for eviction, out of reach.
+const maxSlices = 1 << 16
+
+// slicing says that an object is the head of a body that is kept in slices: objects of their own, of one size but for the last,
+// any of which may be missing. Their keys hold the generation of the head, so that those of another representation are out of
+// its reach.
+type slicing struct {
+	generation uint64
+	size       int64 // of each
+}
+
+// Sliced reports whether the body is kept in slices: [Store.Slice] has them, the object itself has none of it.
+func (o *Object) Sliced() bool { return o.slicing != nil }
+
+// SliceSpan returns which bytes of the body the slice has.
+func (o *Object) SliceSpan(i int64) httpcache.Span {
+	first := i * o.slicing.size
+	return httpcache.Span{First: first, Length: min(o.slicing.size, o.size-first)}
+}
+
+// SliceAt returns the slice that has the offset.
+func (o *Object) SliceAt(off int64) int64 { return off / o.slicing.size }
+
+// AppendSliceKey appends the key of a slice.
+func (o *Object) AppendSliceKey(dst []byte, i int64) []byte {
+	dst = append(append(dst, o.key...), 0, 's')
+	dst = binary.BigEndian.AppendUint64(dst, o.slicing.generation)
+	return binary.BigEndian.AppendUint64(dst, uint64(i))
+}
+
+// SliceSize returns how large slices are, in bytes; 0 when the store is too small for any.
+func (s *Store) SliceSize() int64 {
+	if size := int64(s.cfg.Chunk); size <= s.cfg.MaxObject {
+		return size
+	}
+	return 0
+}
+
+// PutSliced stores the head of a body of size bytes whose slices are to come, and returns it: whether it is stored or not it
+// serves the request at hand.
+func (s *Store) PutSliced(c FillConfig, size int64) *Object {
+	c.Length = -1
+	f := s.Begin(c)
+	o := &Object{Meta: f.meta, Header: f.header, key: f.key, size: size, tags: f.tags, checked: f.ticket,
+		slicing: &slicing{generation: rand.Uint64(), size: s.SliceSize()}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.storing && s.wantedLocked(f) {
+		s.placeLocked(f, o)
+	}
+	return o
+}
+
+// Slice returns a slice of the head's body, if it is stored.
+func (s *Store) Slice(head *Object, i int64) (*Object, bool) {
+	s.mu.Lock()
+	s.scratch = head.AppendSliceKey(s.scratch[:0], i)
+	o, ok := s.getLocked(s.scratch)
+	s.mu.Unlock()
+	if !ok && s.tier != nil {
+		o = s.reach(head.AppendSliceKey(nil, i))
+	}
+	return o, o != nil
+}
+
+// HasSlice reports whether a slice is stored, as far as can be told without a look at its file.
+func (s *Store) HasSlice(head *Object, i int64) bool {
+	key := head.AppendSliceKey(nil, i)
+	s.mu.Lock()
+	_, ok := s.entries.peek(text(key))
+	s.mu.Unlock()
+	if ok || s.tier == nil {
+		return ok
+	}
+	if c, ok := s.tier.find(key); ok {
+		return c.o != nil
+	}
+	return s.tier.files.Has(key)
+}
+
+// BeginSlice starts the storing of a slice, whose bytes were asked for after the ticket was taken.
+func (s *Store) BeginSlice(head *Object, i int64, ticket Ticket) *Fill {
+	f := s.newFill(FillConfig{
+		Key: head.AppendSliceKey(nil, i), Length: head.SliceSpan(i).Length, Ticket: ticket,
+		Admission: httpcache.Admission{Stored: true, Meta: head.Meta},
+	})
+	f.tags = head.tags
+	return f
+}
+
+// Drop removes an object, if it is stored: it has turned out not to be what the origin has.
+func (s *Store) Drop(o *Object) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if held, ok := s.entries.peek(o.key); ok && (held == o || held.slicing != nil && held.slicing == o.slicing) {
+		s.removeLocked(o.key)
+		s.unsaveLocked(o.key)
+	}
+}
+
+// removeSlicesLocked removes the slices of a head that has left.
+func (s *Store) removeSlicesLocked(head *Object) {
+	var key []byte
+	for i := range min(head.SliceAt(head.size-1)+1, maxSlices) {
+		key = head.AppendSliceKey(key[:0], i)
+		s.removeLocked(text(key))
+	}
+}

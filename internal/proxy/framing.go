@@ -1,0 +1,91 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Framing tells where the body of a response ends (RFC 9112 §6.3).
+type Framing int8
+
+// The framings.
+const (
+	FramedByLength Framing = iota // also responses without a body
+	FramedByChunks
+	FramedByClose
+)
+
+// ParseHead finds, in a complete head with its empty line, the status of a response to a request, which was a HEAD or not, and how
+// its body is framed. length is in bytes and 0 where the framing is another. What could be read in two ways is an error.
+func ParseHead(raw []byte, isHead bool) (status int, f Framing, length int64, err error) {
+	h, err := parseHead(raw)
+	if err == nil {
+		f, length, err = h.framing(isHead)
+	}
+	return h.status, f, length, err
+}
+
+// HeadEnd returns the length of the head that raw begins with, and -1 as long as it does not hold all of it. A head that is too
+// long, or has a line that does not end as lines do, is an error as soon as that shows.
+func HeadEnd(raw []byte) (int, error) {
+	end := bytes.Index(raw, crlfcrlf)
+	if end >= 0 {
+		end += len(crlfcrlf)
+	}
+	head := raw
+	if end >= 0 {
+		head = raw[:end]
+	}
+	if bareLF(head) {
+		return -1, errors.New("a line of the response's head does not end with CR LF")
+	}
+	if len(head) > maxResponseHead {
+		return -1, fmt.Errorf("head of the response exceeds %d bytes", maxResponseHead)
+	}
+	return end, nil
+}
+
+func bareLF(b []byte) bool {
+	for i := bytes.IndexByte(b, '\n'); i >= 0; {
+		if i == 0 || b[i-1] != '\r' {
+			return true
+		}
+		next := bytes.IndexByte(b[i+1:], '\n')
+		if next < 0 {
+			return false
+		}
+		i += 1 + next
+	}
+	return false
+}
+
+// framing works out where the body of a response ends.
+func (h *responseHead) framing(isHead bool) (Framing, int64, error) {
+	var codings, lengths []string
+	for name, value := range h.header.All() {
+		switch {
+		case strings.EqualFold(name, "Transfer-Encoding"):
+			codings = append(codings, value)
+		case strings.EqualFold(name, "Content-Length"):
+			lengths = append(lengths, value)
+		}
+	}
+	length, err := contentLength(lengths)
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case len(codings) > 0 && (len(lengths) > 0 || h.http10):
+		return 0, 0, errors.New("the response has two framings: Transfer-Encoding beside Content-Length or in HTTP/1.0")
+	case len(codings) > 1 || len(codings) == 1 && !strings.EqualFold(codings[0], "chunked"):
+		return 0, 0, fmt.Errorf("the response has the unknown transfer coding %.40q", strings.Join(codings, ", "))
+	case isHead || h.status < 200 || h.status == 204 || h.status == 304:
+		return FramedByLength, 0, nil
+	case len(codings) == 1:
+		return FramedByChunks, 0, nil
+	case len(lengths) > 0:
+		return FramedByLength, length, nil
+	}
+	return FramedByClose, 0, nil
+}
