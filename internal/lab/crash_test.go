@@ -354,7 +354,7 @@ func TestCrashes(t *testing.T) {
 	s := newCrashSite(t)
 	rng := rand.New(rand.NewPCG(5, 5))
 	for round := range rounds {
-		s.round(uint64(round), int64(10+rng.IntN(400)), nil)
+		s.round(uint64(round), int64(10+rng.IntN(150)), nil)
 		if round%2 == 1 {
 			s.harm(rng)
 		}
@@ -390,7 +390,7 @@ func TestAFullDisk(t *testing.T) {
 	s := newCrashSite(t)
 	s.onTmpfs(12 << 20)
 	for round := range 4 {
-		s.round(uint64(round), 300, nil)
+		s.round(uint64(round), 100, nil)
 	}
 	if s.hits.Load() == 0 {
 		t.Error("no hit at all")
@@ -403,11 +403,11 @@ func TestAReadOnlyDisk(t *testing.T) {
 	}
 	s := newCrashSite(t)
 	dir := s.onTmpfs(64 << 20)
-	s.round(1, 200, nil)
+	s.round(1, 100, nil)
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
-	s.round(2, 200, nil)
+	s.round(2, 100, nil)
 }
 
 // TestNoDescriptorsLeft takes away what the lab may open, and gives it back.
