@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"cdnlab/internal/journal"
 	"cdnlab/internal/place"
 	"cdnlab/internal/proxy"
 	"cdnlab/internal/stats"
@@ -33,10 +34,12 @@ type Config struct {
 	Listener  net.Listener // Run closes it
 	Dial      func(ctx context.Context, to topology.Node) (net.Conn, error)
 	Locator   Locator
-	Secret    string      // of the lab's nodes, by which parents believe what this one says about a client
-	Guard     proxy.Guard // of the clients' requests; nil lets all pass
-	CacheDir  string      // of the cache on disk; "" does without
-	Seek      func()      // called before each access to a file of it; may be nil
+	Secret    string                             // of the lab's nodes, by which parents believe what this one says about a client
+	Guard     proxy.Guard                        // of the clients' requests; nil lets all pass
+	Feed      func(origin string) proxy.Feed     // how far this node has followed the journals of origins; nil follows none
+	Inner     func(target string) func(net.Conn) // answers other nodes on connections handed over; nil answers none
+	CacheDir  string                             // of the cache on disk; "" does without
+	Seek      func()                             // called before each access to a file of it; may be nil
 	Stats     *stats.Node
 	Log       *slog.Logger
 	AccessLog io.Writer        // takes a line for each request; nil takes none
@@ -68,7 +71,7 @@ func New(cfg Config) (*Server, error) {
 	parents := newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats)
 	base := proxy.Config{
 		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, Eviction: cfg.Topology.Edges[i].Eviction, MaxHead: maxHead,
-		Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
+		Feed: cfg.Feed, Inner: cfg.Inner, Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
 		Parents: parents, Secret: cfg.Secret, Guard: cfg.Guard, Locate: locate(cfg.Locator),
 		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
 		ClientConns: clientConns, Encode: true, Known: insiders(cfg.Plan, cfg.Topology),
@@ -113,3 +116,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	return s.proxy.Run(ctx)
 }
+
+// Apply implements distribution.Sink, once the server runs.
+func (s *Server) Apply(e journal.Event) { s.proxy.Apply(e) }
+
+// Outdated implements distribution.Sink, as Apply does.
+func (s *Server) Outdated(origin string) { s.proxy.Outdated(origin) }

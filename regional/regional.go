@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"cdnlab/internal/journal"
 	"cdnlab/internal/proxy"
 	"cdnlab/internal/stats"
 	"cdnlab/topology"
@@ -26,9 +27,11 @@ type Config struct {
 	Plan     *topology.Plan
 	Listener net.Listener // Run closes it
 	Dial     func(ctx context.Context, to topology.Node) (net.Conn, error)
-	Secret   string // of the lab's nodes: what an edge says about its client is believed with it
-	CacheDir string // of the cache on disk; "" does without
-	Seek     func() // called before each access to a file of it; may be nil
+	Secret   string                             // of the lab's nodes: what an edge says about its client is believed with it
+	Feed     func(origin string) proxy.Feed     // how far this node has followed the journals of origins; nil follows none
+	Inner    func(target string) func(net.Conn) // answers other nodes on connections handed over; nil answers none
+	CacheDir string                             // of the cache on disk; "" does without
+	Seek     func()                             // called before each access to a file of it; may be nil
 	Stats    *stats.Node
 	Log      *slog.Logger
 	Now      func() time.Time // nil is time.Now
@@ -49,7 +52,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{proxy.New(proxy.Config{
 		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Hubs[i].RAM, Eviction: cfg.Topology.Hubs[i].Eviction, MaxHead: maxHead,
-		Disk: cfg.Topology.Hubs[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
+		Feed: cfg.Feed, Inner: cfg.Inner, Disk: cfg.Topology.Hubs[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
 		Parents: newOrigins(cfg), Secret: cfg.Secret, Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
 	})}, nil
 }
@@ -85,3 +88,9 @@ func (o origins) Close() {
 		u.Close()
 	}
 }
+
+// Apply implements distribution.Sink, once the server runs.
+func (s *Server) Apply(e journal.Event) { s.proxy.Apply(e) }
+
+// Outdated implements distribution.Sink, as Apply does.
+func (s *Server) Outdated(origin string) { s.proxy.Outdated(origin) }

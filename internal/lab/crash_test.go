@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cdnlab/internal/lab"
+	"cdnlab/mgmt"
 	"cdnlab/topology"
 )
 
@@ -240,37 +242,43 @@ func (s *crashSite) request(ctx context.Context, client *http.Client, rng *rand.
 	}
 }
 
-// publish gives an object a new version and purges the old one, at the hub before the edge.
+// publish gives an object a new version and purges the old one.
 func (s *crashSite) publish(ctx context.Context, client *http.Client, rng *rand.Rand) {
 	n := rng.IntN(crashObjects)
 	v := s.version[n].Add(1)
-	query := []string{fmt.Sprintf("url=www.cdn.test/%d", n), fmt.Sprintf("key=t%d", n)}[rng.IntN(2)]
-	if rng.IntN(50) == 0 {
-		query = "all=true"
+	spec := mgmt.PurgeSpec{URL: fmt.Sprintf("http://www.cdn.test/%d", n)}
+	switch {
+	case rng.IntN(50) == 0:
+		spec = mgmt.PurgeSpec{All: true}
+	case rng.IntN(2) == 0:
+		spec = mgmt.PurgeSpec{Key: fmt.Sprint("t", n)}
 	}
-	secret, err := os.ReadFile(filepath.Join(s.dir, "secret"))
+	token, err := os.ReadFile(filepath.Join(s.dir, "token"))
 	if err != nil {
 		s.t.Error(err)
 		return
 	}
-	for _, node := range s.nodes {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://%s/-/purge?%s", node.HTTP, query), nil)
-		if err != nil {
-			s.t.Error(err)
-			return
-		}
-		req.Header.Set("Cdnlab-Secret", strings.TrimSpace(string(secret)))
-		resp, err := client.Do(req)
-		if err != nil {
-			return // killed: the purge is not acknowledged
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusNoContent {
-			s.t.Errorf("a purge is answered %d", resp.StatusCode)
-			return
-		}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/api/v1/purge", s.ports[2]), strings.NewReader(spec.String()))
+	if err != nil {
+		s.t.Error(err)
+		return
 	}
-	s.least[n].Store(v)
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	resp, err := client.Do(req)
+	if err != nil {
+		return // killed: the purge is not acknowledged
+	}
+	defer resp.Body.Close()
+	var done mgmt.Purged
+	if err := json.NewDecoder(resp.Body).Decode(&done); err != nil || resp.StatusCode != http.StatusOK {
+		if ctx.Err() == nil && resp.StatusCode < 500 {
+			s.t.Errorf("a purge is answered %d, %v", resp.StatusCode, err)
+		}
+		return
+	}
+	if len(done.Pending)+len(done.Unreachable) == 0 {
+		s.least[n].Store(v)
+	}
 }
 
 // harm damages some files of the caches.

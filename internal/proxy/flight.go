@@ -21,7 +21,7 @@ type flight struct {
 	fill *cache.Fill
 	fail *refusal
 	vary string // fields by which the answer varies
-	bad  bool   // the answer was an error that is not shared
+	bad  bool   // the answer was an error that is not shared, or came from a parent that is behind
 }
 
 // flights are the fetches under way.
@@ -49,7 +49,7 @@ func (f *flights) land(fl *flight, a *answer, arriving bool) {
 	if fl == nil {
 		return
 	}
-	fl.fail, fl.vary, fl.bad = a.fail, a.vary, a.resp != nil && a.status >= http.StatusInternalServerError
+	fl.fail, fl.vary, fl.bad = a.fail, a.vary, a.again || a.resp != nil && a.status >= http.StatusInternalServerError
 	if arriving {
 		fl.fill = a.fill
 	} else {

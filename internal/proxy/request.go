@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"cdnlab/internal/httpcache"
+	"cdnlab/internal/journal"
 	"cdnlab/internal/stats"
 )
 
@@ -54,10 +55,11 @@ type turn struct {
 	target  []byte // in origin form, or "*"
 	site    *site
 	body    requestBody
-	tunnel  bool      // asks for a WebSocket
-	waits   int       // for fetches of others that brought errors
-	retried bool      // was sent anew for the sake of its range
-	home    *Upstream // server of the PoP to ask before the parents; nil for none
+	tunnel  bool             // asks for a WebSocket
+	waits   int              // for fetches of others that brought errors
+	retried bool             // was sent anew for the sake of its range
+	home    *Upstream        // server of the PoP to ask before the parents; nil for none
+	applied journal.Position // of this node when a node of the lab asked; zero where none is told
 	out     outcome
 	record  Record // room for what Config.Record is given
 }

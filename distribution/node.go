@@ -1,0 +1,121 @@
+package distribution
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cdnlab/internal/journal"
+	"cdnlab/topology"
+)
+
+// Config is what a hub or an edge needs to take part. All but Dir is required.
+type Config struct {
+	Node     topology.Node
+	Topology *topology.Topology
+	Plan     *topology.Plan
+	Dial     func(ctx context.Context, to topology.Node) (net.Conn, error)
+	Secret   string // of the lab's nodes
+	Dir      string // where positions are kept beside what the node stores; "" for a node that stores nothing across a restart
+	Stored   bool   // the node has stored something before
+	Rand     *rand.Rand
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Node is the part of a hub or an edge in the trees of all origins.
+type Node struct {
+	cfg       Config
+	feeds     map[string]*Feed
+	followers []*follower
+	relay     *relay
+}
+
+// New prepares a node; Run has it follow.
+func New(cfg Config) *Node {
+	ids := new(atomic.Uint64)
+	n := &Node{cfg: cfg, feeds: map[string]*Feed{}, relay: newRelay(cfg.Now, ids)}
+	for i := range cfg.Topology.Origins {
+		origin := cfg.Topology.Origins[i].Name
+		f := newFeed(origin, string(cfg.Node.Name), cfg.Now)
+		if cfg.Dir != "" {
+			n.keep(f)
+		}
+		n.feeds[origin] = f
+		n.followers = append(n.followers, &follower{feed: f, node: cfg.Node, dial: cfg.Dial, secret: cfg.Secret, log: cfg.Log, ids: ids,
+			rng: rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), list: candidates(cfg.Topology, cfg.Plan, cfg.Node, origin)})
+	}
+	return n
+}
+
+// keep gives a feed its position from before. Where that cannot be had, or not be kept, what is stored is not trusted.
+func (n *Node) keep(f *Feed) {
+	file := filepath.Join(n.cfg.Dir, f.origin)
+	_, err := os.Stat(file)
+	known := err == nil
+	err = os.MkdirAll(n.cfg.Dir, 0o700)
+	if err == nil {
+		f.mark, err = journal.OpenMark(file)
+	}
+	if err != nil {
+		n.cfg.Log.Warn("the position in the tree is not kept", "origin", f.origin, "error", err)
+	}
+	f.resume(n.cfg.Stored && (err != nil || !known))
+}
+
+// Feed returns how far the node has followed the journal of an origin; nil for one that the topology does not have.
+func (n *Node) Feed(origin string) *Feed { return n.feeds[origin] }
+
+// Run follows until ctx ends, and has the sink do what the events say. It runs once.
+func (n *Node) Run(ctx context.Context, sink Sink) error {
+	var all sync.WaitGroup
+	for _, f := range n.feeds {
+		f.sink = sink
+	}
+	for _, f := range n.followers {
+		all.Go(func() { f.run(ctx) })
+	}
+	<-ctx.Done()
+	n.relay.end()
+	all.Wait()
+	return n.Close()
+}
+
+// Close closes a node that does not run.
+func (n *Node) Close() error {
+	for _, f := range n.feeds {
+		if f.mark != nil {
+			if err := f.mark.Close(); err != nil {
+				return fmt.Errorf("close position: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Take returns what is to be done with a connection; see Root.Take. An edge is followed by nobody.
+func (n *Node) Take(target string) func(net.Conn) {
+	path, raw, _ := strings.Cut(target, "?")
+	if !strings.HasPrefix(path, treePath) {
+		return nil
+	}
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return refusing(http.StatusBadRequest, "malformed query")
+	}
+	f := n.feeds[query.Get("origin")]
+	if path != followPath || f == nil || n.cfg.Node.Kind != topology.KindHub {
+		return refusing(http.StatusNotFound, "the tree has no such thing here")
+	}
+	return func(c net.Conn) { n.relay.serve(c, f, query) }
+}
