@@ -13,10 +13,10 @@ import (
 
 // Sink is what a node does about the events of a journal. It is called by one goroutine at a time for each origin.
 type Sink interface {
-	// Apply does what an event says. When it returns, nothing that the event purged is served, from then on or by a request under way
-	// that has not begun its answer. Doing it again changes nothing.
+	// Apply does what an event says. When it returns, nothing that the event purged is served to a request that comes from then on, nor
+	// stored by one that came before. Doing it again changes nothing.
 	Apply(journal.Event)
-	// Outdated makes everything stale that is stored of the sites of an origin.
+	// Outdated makes everything stale that is stored of the sites of an origin: it is validated before it is served.
 	Outdated(origin string)
 }
 
@@ -37,8 +37,10 @@ type Feed struct {
 
 	mu       sync.Mutex // guards the fields below, and is held while the first position is set
 	last     beat
-	base     journal.Position
-	unproven bool // something was stored from a parent that did not say what it had applied, before there was a position
+	base     journal.Position // that everything has seen which is admitted
+	born     bool             // base is the first position, before which nothing was stored
+	unproven bool             // something is stored though there is no position: from before, or from a parent that did not say its own
+	turn     uint64           // of the last report
 }
 
 // What heard is before there was a beat.
@@ -50,26 +52,27 @@ const (
 var errGap = errors.New("distribution: an event is missing")
 
 func newFeed(origin, node string, now func() time.Time) *Feed {
-	f := &Feed{origin: origin, node: node, now: now, reports: newReports()}
+	f := &Feed{origin: origin, node: node, now: now, reports: newReports(), turn: uint64(now().UnixNano())} // beyond those before a restart
 	f.heard.Store(trusting)
 	f.claimed.Store(&journal.Position{})
 	f.applied.Store(&journal.Position{})
 	return f
 }
 
-// resume takes up the position of before. What is stored is doubted until it has caught up; lost says that the position is lost.
-func (f *Feed) resume(lost bool) {
+// resume takes up the position of before. What is stored is doubted until it has caught up, and if there is something without a
+// position until a parent gives one.
+func (f *Feed) resume(stored bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var at journal.Position
 	if f.mark != nil {
 		at = f.mark.Load()
 	}
-	f.unproven = at.Epoch == 0
+	f.unproven = at.Epoch == 0 && stored
 	if at.Epoch != 0 {
 		f.beginLocked(at)
 	}
-	if at.Epoch != 0 || lost {
+	if at.Epoch != 0 || stored {
 		f.heard.Store(doubting)
 	}
 }
@@ -88,10 +91,13 @@ func (f *Feed) Doubtful(now time.Time, patience time.Duration) bool {
 	return heard != trusting && now.UnixNano()-heard > int64(patience)
 }
 
-// Base returns the position that everything which was ever stored has seen.
+// Base returns the position that everything which was ever stored has seen, the zero Position when there is none.
 func (f *Feed) Base() journal.Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.born {
+		return journal.Position{}
+	}
 	return f.base
 }
 
@@ -107,44 +113,49 @@ func (f *Feed) Admit(claimed, from journal.Position) bool {
 			claimed = f.base
 		case from.Epoch == 0 || f.unproven:
 			f.unproven = true
+			f.heard.CompareAndSwap(trusting, f.now().UnixNano())
 			return true
 		default:
 			f.beginLocked(from)
-			f.heard.Store(f.now().UnixNano())
 			return true
 		}
 	}
 	return from.Epoch == claimed.Epoch && from.Seq >= claimed.Seq
 }
 
-// beginLocked sets the position of a feed that has nothing stored of before.
+// beginLocked sets the first position of a feed: all that is stored has seen it. From now on silence is a reason to doubt.
 func (f *Feed) beginLocked(at journal.Position) {
-	f.base = at
+	f.base, f.born = at, true
 	f.log.reset(at)
 	f.claimed.Store(&at)
 	f.applied.Store(&at)
+	f.heard.Store(f.now().UnixNano())
 }
 
-// hello begins a stream: events from the one behind at on are to come. Another position than the feed's own is a new beginning.
+// hello begins a stream: events from the one behind at on are to come. Where that leaves a gap behind the feed's own position it is a
+// new beginning. A parent that begins earlier leaves none: what has been applied is passed over.
 func (f *Feed) hello(at journal.Position) {
 	f.mu.Lock()
 	own := *f.applied.Load()
 	empty := own.Epoch == 0 && !f.unproven
-	if own == at || empty {
-		if empty {
-			f.beginLocked(at)
-		}
+	if empty {
+		f.beginLocked(at)
+	}
+	if empty || own.Epoch == at.Epoch && own.Seq >= at.Seq {
 		f.mu.Unlock()
 		f.moved.fire()
 		return
 	}
-	f.last, f.base, f.unproven = beat{}, at, false
+	if own.Epoch != at.Epoch {
+		f.last = beat{} // the journal's clock may be another one
+	}
+	f.base, f.born, f.unproven = at, false, false // base before claimed, by which a response without a claim is judged
 	f.claimed.Store(&at)
 	f.mu.Unlock()
 	f.sink.Outdated(f.origin)
 	f.log.reset(at)
-	f.reports.forget()
 	f.applied.Store(&at)
+	f.heard.CompareAndSwap(trusting, f.now().UnixNano())
 	f.moved.fire()
 }
 
@@ -183,19 +194,50 @@ func (f *Feed) beat(b beat) {
 	}
 }
 
-// settle makes the position durable and tells it to those above.
-func (f *Feed) settle(via string, stream uint64) error {
-	at := f.Applied()
-	if f.mark != nil && f.mark.Load() != at {
-		if err := f.mark.Store(at); err != nil {
+// take does what a frame of the parent says.
+func (f *Feed) take(kind byte, payload []byte) error {
+	switch kind {
+	case kindHello:
+		epoch, seq, err := parsePair(payload)
+		if err != nil || epoch == 0 {
+			return errFrame
+		}
+		f.hello(journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)})
+	case kindEvent:
+		e, n, err := journal.Decode(payload)
+		if err != nil || n != len(payload) {
+			return errFrame
+		}
+		return f.event(e)
+	case kindBeat:
+		at, seq, err := parsePair(payload)
+		if err != nil {
 			return err
 		}
-	}
-	r := report{Node: f.node, Via: via, Seq: at.Seq, Beat: f.lastBeat().Time}
-	if old, ok := f.reports.get(f.node); !ok || old.report != r {
-		f.reports.set(r, stream, f.now())
+		f.beat(beat{int64(at), journal.Seq(seq)})
+	default:
+		return errFrame
 	}
 	return nil
+}
+
+// settle makes the position durable and tells it to those above. One that cannot be kept is told all the same: after a restart the
+// node goes on from an earlier one, and applying events again changes nothing.
+func (f *Feed) settle(via string, stream uint64) (err error) {
+	at := f.Applied()
+	if f.mark != nil && f.mark.Load() != at {
+		err = f.mark.Store(at)
+	}
+	f.mu.Lock()
+	r := report{Node: f.node, Via: via, Turn: f.turn, At: at, Beat: f.last.Time}
+	old, ok := f.reports.get(f.node)
+	if changed := !ok || old.report != r; changed {
+		f.turn++
+		r.Turn = f.turn
+		f.reports.set(r, stream, f.now())
+	}
+	f.mu.Unlock()
+	return err
 }
 
 // left notes that the node follows nobody at the moment.
@@ -219,6 +261,9 @@ func (f *Feed) table() *reports        { return f.reports }
 func (f *Feed) ahead(journal.Position) {} // it may have followed another parent meanwhile: this one catches up
 
 // ready reports whether the node knows enough of the journal to be followed.
-func (f *Feed) ready() bool {
-	return f.Applied().Epoch != 0 && f.heard.Load() != doubting && !f.Doubtful(f.now(), silence)
+func (f *Feed) ready() bool { return !f.deaf(f.now()) }
+
+// deaf reports whether nothing new of the journal has come for a while.
+func (f *Feed) deaf(now time.Time) bool {
+	return f.Applied().Epoch == 0 || f.Doubtful(now, silence)
 }

@@ -19,7 +19,7 @@ const (
 	kindHello  = 'H' // epoch 8 | sequence 8: events from the next one on follow
 	kindEvent  = 'E' // a record of package journal
 	kindBeat   = 'B' // time 8 | sequence 8
-	kindReport = 'R' // flags 1 | sequence 8 | beat 8 | length of the node's name 1 | name | parent's name
+	kindReport = 'R' // flags 1 | turn 8 | epoch 8 | sequence 8 | beat 8 | length of the node's name 1 | name | parent's name
 	frameHead  = 5
 	maxFrame   = 96 << 10 // longer than any record of an event
 )
@@ -34,10 +34,11 @@ type beat struct {
 
 // report is how far a node is, as its parent is told.
 type report struct {
-	Node, Via string // Via is the parent that it follows; "" when it follows none
-	Seq       journal.Seq
+	Node, Via string // Via is the parent that it follows, or has followed last
+	Turn      uint64 // numbers the reports of the node: reports come by several ways, in any order
+	At        journal.Position
 	Beat      int64 // Time of the last beat up to which it has applied everything
-	Gone      bool  // it no longer follows Via
+	Gone      bool  // it no longer follows Via: that one says so, in the turn of the node's last report to it
 }
 
 func appendFrame(b []byte, kind byte, payload []byte) []byte {
@@ -72,6 +73,14 @@ func appendPair(b []byte, kind byte, x, y uint64) []byte {
 	return appendFrame(b, kind, p[:])
 }
 
+func appendHello(b []byte, at journal.Position) []byte {
+	return appendPair(b, kindHello, uint64(at.Epoch), uint64(at.Seq))
+}
+
+func appendBeat(b []byte, last beat) []byte {
+	return appendPair(b, kindBeat, uint64(last.Time), uint64(last.Seq))
+}
+
 func parsePair(p []byte) (x, y uint64, err error) {
 	if len(p) != 16 {
 		return 0, 0, errFrame
@@ -88,20 +97,22 @@ func (r *report) append(b []byte) []byte {
 		flags = 1
 	}
 	p := []byte{flags}
-	p = binary.BigEndian.AppendUint64(p, uint64(r.Seq))
-	p = binary.BigEndian.AppendUint64(p, uint64(r.Beat))
+	for _, n := range [...]uint64{r.Turn, uint64(r.At.Epoch), uint64(r.At.Seq), uint64(r.Beat)} {
+		p = binary.BigEndian.AppendUint64(p, n)
+	}
 	p = append(append(p, byte(len(r.Node))), r.Node...)
 	return appendFrame(b, kindReport, append(p, r.Via...))
 }
 
 func parseReport(p []byte) (r report, err error) {
-	const fixed = 1 + 8 + 8 + 1
+	const fixed = 1 + 4*8 + 1
 	if len(p) < fixed || p[0] > 1 {
 		return r, errFrame
 	}
 	r.Gone = p[0] == 1
-	r.Seq, r.Beat = journal.Seq(binary.BigEndian.Uint64(p[1:])), int64(binary.BigEndian.Uint64(p[9:]))
-	n := int(p[17])
+	number := func(i int) uint64 { return binary.BigEndian.Uint64(p[1+8*i:]) }
+	r.Turn, r.At, r.Beat = number(0), journal.Position{Epoch: journal.Epoch(number(1)), Seq: journal.Seq(number(2))}, int64(number(3))
+	n := int(p[fixed-1])
 	if n == 0 || len(p) < fixed+n || len(p) > fixed+n+maxName {
 		return r, errFrame
 	}
