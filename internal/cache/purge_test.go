@@ -208,6 +208,25 @@ func TestWhatIsOutdatedIsNotServedWhileItIsValidated(t *testing.T) {
 	}
 }
 
+// TestAValidationThatAPurgeOvertakesDoesNotUndoIt has the answer to a validation arrive behind a soft purge and a look at it.
+func TestAValidationThatAPurgeOvertakesDoesNotUndoIt(t *testing.T) {
+	for name, s := range map[string]*Store{"in RAM": New(Config{Budget: 1 << 20}), "on disk": onDisk(t, t.TempDir(), Config{})} {
+		keep(t, s, "k", tagged("x"), askFor())
+		if s.tier != nil {
+			s.tier.drain()
+		}
+		old, _ := s.Find([]byte("k"), askFor()) // to be validated
+		s.Purge(Purge{ScopeKey, "k", true, ""}, minute)
+		if got := holds(s, "k", askFor()); got != "stale for 9m0s" {
+			t.Fatalf("%s: after the purge it is %s", name, got)
+		}
+		s.Replace(old, tagged("x"))
+		if got := holds(s, "k", askFor()); got != "stale for 9m0s" {
+			t.Errorf("%s: a validation that began before the purge makes it %s", name, got)
+		}
+	}
+}
+
 func TestSurrogateKeysOfAHeader(t *testing.T) {
 	tags, ok := tagsOf(httpcache.MakeHeader("Surrogate-Key", " a b\tc ", "X", "d", "cache-tag", "e f, g,,", "Surrogate-Key", "h"))
 	var want []uint64

@@ -114,12 +114,13 @@ func (s *Store) getLocked(key []byte) (*Object, bool) {
 func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	checked := old.checked // purges since then are still to be looked at, whatever is held by now
 	held, ok := s.entries.peek(old.key)
 	if ok = ok && (held == old || held.file != nil && held.file == old.file); ok {
 		old = held // its body may have moved to disk
 	}
 	fresh := *old
-	fresh.Meta, fresh.Header, fresh.twins = adm.Meta, adm.Header, nil // what encoded bodies say of themselves was of the old header
+	fresh.Meta, fresh.Header, fresh.twins, fresh.checked = adm.Meta, adm.Header, nil, checked // what encoded bodies say of themselves was of the old header
 	tags, storable := tagsOf(adm.Header)
 	fresh.tags = tags
 	if ok {
