@@ -158,10 +158,7 @@ const grace = time.Second
 
 // Wait returns when every node that is alive has applied an event of the journal, or ctx ends.
 func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time) Progress {
-	p := Progress{Origin: r.cfg.Node.Group, Epoch: strconv.FormatUint(uint64(at.Epoch), 16), Seq: uint64(at.Seq), Nodes: make([]Applied, len(r.below))}
-	for i, n := range r.below {
-		p.Nodes[i] = Applied{Node: string(n.Name), Role: n.Kind.String()}
-	}
+	p := r.progress(at)
 	for {
 		changed := r.reports.changed.wait()
 		if done := r.look(&p, at, from, r.cfg.Now()); done || ctx.Err() != nil {
@@ -175,6 +172,15 @@ func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time) Pr
 		}
 		look.Stop()
 	}
+}
+
+// progress is that of an event of which nothing is known yet.
+func (r *Root) progress(at journal.Position) Progress {
+	p := Progress{Origin: r.cfg.Node.Group, Epoch: strconv.FormatUint(uint64(at.Epoch), 16), Seq: uint64(at.Seq), Nodes: make([]Applied, len(r.below))}
+	for i, n := range r.below {
+		p.Nodes[i] = Applied{Node: string(n.Name), Role: n.Kind.String()}
+	}
+	return p
 }
 
 // look brings the progress of an event up to date; done says that no more is to come.
