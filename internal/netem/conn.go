@@ -31,7 +31,7 @@ type conn struct {
 
 	pending []byte    // read from the connection, not yet due; the reader's alone
 	due     time.Time // when pending may be handed out
-	pushed  atomic.Bool
+	pushed  atomic.Pointer[outbox] // nil while each end waits for the other
 }
 
 func newConn(c net.Conn, p Path, read, write direction) *conn {
@@ -107,10 +107,6 @@ func Dial(ctx context.Context, path Path, dial func(context.Context) (net.Conn, 
 // NetConn returns what the connection wraps, so that its state can be asked for. Reading or writing there goes past the link.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// Pushed makes the connection one on which both ends send unasked from now on: what has the reader wait, and what is written, takes
-// half an RTT each, and no turns are paid for.
-func (c *conn) Pushed() { c.pushed.Store(true) }
-
 // abort breaks the connection off: its peer gets a RST.
 func (c *conn) abort() {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
@@ -154,7 +150,7 @@ func (c *conn) Read(b []byte) (int, error) {
 func (c *conn) arrival(n int, began time.Time) time.Time {
 	now := time.Now()
 	at := c.path.carry(now, n, c.in)
-	if c.pushed.Load() {
+	if c.pushed.Load() != nil {
 		if half := c.path.turn() / 2; now.Sub(began) > half/2 { // else they set out together with what was read last
 			at = at.Add(half)
 		}
@@ -171,15 +167,12 @@ func (c *conn) arrival(n int, began time.Time) time.Time {
 
 // Write writes as fast as the link carries. What answers it begins a turn.
 func (c *conn) Write(b []byte) (written int, err error) {
-	if c.pushed.Load() {
-		if err := c.cross(&c.write, time.Now().Add(c.path.turn()/2), c.out); err != nil {
-			return 0, err
-		}
-	} else {
-		c.turn.Lock()
-		c.turn.due = true
-		c.turn.Unlock()
+	if o := c.pushed.Load(); o != nil {
+		return o.write(c, b)
 	}
+	c.turn.Lock()
+	c.turn.due = true
+	c.turn.Unlock()
 	for written < len(b) {
 		part := b[written:min(len(b), written+min(c.path.chunk(), len(b)))]
 		if err := c.cross(&c.write, c.path.carry(time.Now(), len(part), c.out), c.out); err != nil {
@@ -217,7 +210,11 @@ var endless = time.Unix(1<<40, 0)
 func (c *conn) Close() error {
 	c.end()
 	c.path.remove(c)
-	return c.Conn.Close()
+	err := c.Conn.Close()
+	if o := c.pushed.Load(); o != nil {
+		<-o.ended
+	}
+	return err
 }
 
 // CloseWrite shuts down the writing side, for tunnels.
