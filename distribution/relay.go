@@ -221,7 +221,7 @@ var errOtherEpoch = errors.New("the journal has another epoch now")
 // next appends what has come to be sent; more says that there is more already. After an error nothing can be sent any more: the follower
 // is too slow for what is remembered, or what follows belongs to another journal.
 func (s *sender) next(b []byte) (_ []byte, more bool, err error) {
-	last := s.src.lastBeat() // before the events, so that none is missing before it
+	last := s.src.lastBeat() // before the events: all that it stands for are among them
 	log := s.src.events()
 	events, err := log.Read(s.at.Seq, batchEvents)
 	if err != nil {
@@ -238,7 +238,7 @@ func (s *sender) next(b []byte) (_ []byte, more bool, err error) {
 	if s.at.Seq < now.Seq { // fewer come at once where a segment of the journal ends
 		return b, true, nil
 	}
-	if last != s.told && last.Seq <= s.at.Seq {
+	if last != s.told {
 		b = appendBeat(b, last)
 		s.told = last
 	}

@@ -29,8 +29,8 @@ type conn struct {
 		connects time.Duration // RTTs of connecting that the first turn pays as well
 	}
 
-	pending []byte    // read from the connection, not yet due; the reader's alone
-	due     time.Time // when pending may be handed out
+	pending []byte                 // read from the connection, not yet due; the reader's alone
+	due     time.Time              // when pending may be handed out
 	pushed  atomic.Pointer[outbox] // nil while each end waits for the other
 }
 
