@@ -249,6 +249,7 @@ func (l *purgeLog) judge(o *Object) (_ *Object, gone bool) {
 	}
 	aged := *o
 	aged.Meta.Lifetime = min(o.Meta.Lifetime, max(0, o.Meta.Age(stale)))
+	aged.Meta.Purged = true
 	if strict {
 		aged.Meta.StaleWhileRevalidate = 0
 	}

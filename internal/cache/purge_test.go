@@ -195,6 +195,9 @@ func TestWhatIsOutdatedIsNotServedWhileItIsValidated(t *testing.T) {
 				t.Fatalf("%s is gone", key)
 			}
 			all += fmt.Sprint(httpcache.Decide(10*minute, &o.Meta, askFor()).Outcome, " ")
+			if !o.Meta.Purged {
+				t.Errorf("%s does not say that it is stale by a purge", key)
+			}
 		}
 		return all
 	}

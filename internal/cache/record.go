@@ -25,6 +25,7 @@ const (
 	flagEncodable
 	flagLimits
 	flagImmutable
+	flagPurged
 )
 
 // appendRecord appends what is kept of an object on disk beside its key and its body. The epoch ties it to the purges that the
@@ -38,7 +39,7 @@ func appendRecord(b []byte, o *Object, epoch uint64) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(m.Status))
 	b = append(b, byte(m.Source), flag(m.NoCache, flagNoCache)|flag(m.MustRevalidate, flagMustRevalidate)|flag(m.Encodable, flagEncodable)|
-		flag(m.Limits, flagLimits)|flag(m.Immutable, flagImmutable))
+		flag(m.Limits, flagLimits)|flag(m.Immutable, flagImmutable)|flag(m.Purged, flagPurged))
 	for _, v := range []string{m.ETag, m.Vary, string(o.Header)} {
 		b = appendText(b, v)
 	}
@@ -89,7 +90,7 @@ func parseRecord(key []byte, record []byte, epoch uint64, file *disk.Object, bod
 	m.Status, m.Source = uint16(status), httpcache.Source(r.byte())
 	flags := r.byte()
 	m.NoCache, m.MustRevalidate, m.Encodable = flags&flagNoCache != 0, flags&flagMustRevalidate != 0, flags&flagEncodable != 0
-	m.Limits, m.Immutable = flags&flagLimits != 0, flags&flagImmutable != 0
+	m.Limits, m.Immutable, m.Purged = flags&flagLimits != 0, flags&flagImmutable != 0, flags&flagPurged != 0
 	m.ETag, m.Vary, o.Header = r.text(), r.text(), httpcache.Header(r.text())
 	if n := r.count(8); n > 0 {
 		o.tags = make([]uint64, n)

@@ -32,6 +32,7 @@ type Meta struct {
 	NoCache              bool // never served without validation (§5.2.2.4)
 	MustRevalidate       bool // never served stale: must-revalidate, proxy-revalidate or s-maxage (§5.2.2)
 	Encodable            bool // its body may be sent in a content coding; set by the one who stores it
+	Purged               bool // stale before its time: its fields would let others take it for fresh; set by the one who stores it
 	Limits               bool // it has fields of a rate limit: RateLimit, RateLimit-Policy or X-RateLimit-*
 	Immutable            bool // while fresh, max-age in a request is no reason to validate it (RFC 8246 §2.1)
 }

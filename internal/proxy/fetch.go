@@ -10,6 +10,7 @@ import (
 
 	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
+	"cdnlab/internal/journal"
 	"cdnlab/internal/stats"
 )
 
@@ -248,6 +249,9 @@ func isEventStream(h httpcache.Header) bool {
 // instead answers when nothing usable came: with what is stored, though stale, if the rules allow it (RFC 9111 §4.2.4).
 func (s *Server) instead(r *request, old *cache.Object, why *refusal) *answer {
 	if old != nil && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
+		if r.trusted && old.Meta.Purged { // it would be fresh where it is not known as purged: it is not to be stored
+			r.applied, r.behind = journal.Position{}, true
+		}
 		return &answer{object: old, result: stats.Stale, status: why.upstream, stored: true, detail: "served stale: " + why.sentence}
 	}
 	return &answer{fail: why, status: why.upstream}

@@ -261,7 +261,7 @@ func (s *Server) cached(ctx context.Context, r *request) {
 	obj, fwd := s.store.Find(r.key, &r.ask)
 	if obj != nil {
 		d := httpcache.Decide(r.now, &obj.Meta, &r.ask)
-		if d.Outcome != httpcache.Revalidate && s.doubtful(r) {
+		if d.Outcome != httpcache.Revalidate && (s.doubtful(r) || d.Outcome != httpcache.Hit && r.trusted && obj.Meta.Purged) {
 			d = httpcache.Decision{Outcome: httpcache.Revalidate, Fwd: httpcache.FwdStale}
 		}
 		if d.Outcome == httpcache.HitRevalidate {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,5 +134,31 @@ func TestWhatIsOutdatedIsValidatedFirst(t *testing.T) {
 	f.pass(time.Second)
 	if got := f.get("/a"); got.body != "answer 2" {
 		t.Errorf("what is outdated is served: %q", got.body)
+	}
+}
+
+// TestWhatWasPurgedSoftlyDoesNotComeBackFromAnEdge asks as an edge does: to that, the fields of what was purged would say fresh.
+func TestWhatWasPurgedSoftlyDoesNotComeBackFromAnEdge(t *testing.T) {
+	var down atomic.Bool
+	f := start(t, setup{feed: &feed{at: journal.Position{Epoch: 1, Seq: 5}}, cache: "stale_if_error: 1h"}, func(c *call) bool {
+		if down.Load() {
+			return c.write(reply("503 Service Unavailable", "Cdnlab-Position: 1-5\r\n", ""))
+		}
+		return positioned("1-5", "Cache-Control: stale-while-revalidate=600\r\n")(c)
+	})
+	f.get("/a")
+	f.purge(journal.Event{Scope: journal.ScopeURL, Site: "www.cdn.test", Value: "/a", Soft: true})
+	f.pass(time.Second)
+	if got := f.get("/a", asNode); got.body != "answer 2" || got.header.Get(positionHeader) != "1-5" {
+		t.Errorf("a node is answered %q, %v, want what the parent says now", got.body, got.header)
+	}
+	f.purge(journal.Event{Scope: journal.ScopeURL, Site: "www.cdn.test", Value: "/a", Soft: true})
+	f.pass(time.Second)
+	down.Store(true)
+	if got := f.get("/a", asNode); got.body != "answer 2" || got.header.Get(positionHeader) != "" {
+		t.Errorf("with the parent down a node is answered %q with position %q, want what there is, without one", got.body, got.header.Get(positionHeader))
+	}
+	if got := f.get("/a"); got.body != "answer 2" || !strings.HasPrefix(got.header.Get("X-Cache"), "STALE") {
+		t.Errorf("a client is answered %q, %v, want what there is", got.body, got.header)
 	}
 }
