@@ -10,9 +10,10 @@
 //
 // # Order
 //
-// A follower applies the events in the order of their numbers, each once. It asks for what comes after its position; a parent that
-// has forgotten that, or is of another epoch, refuses it, and the next one is asked. When not even the origin can replay, or the
-// node has no position, the follower declares everything that it has stored stale and goes on from there.
+// A follower applies the events in the order of their numbers, each once. It asks for what comes after its position, and says of when
+// the event there is, which tells a journal that was restored and has gone on. A parent that has forgotten what comes after it, or is
+// of another epoch, refuses it, and the next one is asked. When not even the origin can replay, or it is out of reach and the others
+// refuse again and again, or the node has no position, the follower declares everything that it has stored stale and goes on from there.
 //
 // # Fills
 //

@@ -255,10 +255,13 @@ func (f *Feed) lastBeat() beat {
 
 // The feed as a source for those who follow this node.
 
-func (f *Feed) events() eventLog       { return &f.log }
-func (f *Feed) change() *signal        { return &f.moved }
-func (f *Feed) table() *reports        { return f.reports }
-func (f *Feed) ahead(journal.Position) {} // it may have followed another parent meanwhile: this one catches up
+func (f *Feed) events() eventLog { return &f.log }
+func (f *Feed) change() *signal  { return &f.moved }
+func (f *Feed) table() *reports  { return f.reports }
+
+// strange implements source. One that is ahead may have followed another parent meanwhile: this one catches up. What else there is to
+// it the root finds out.
+func (f *Feed) strange(journal.Position) {}
 
 // ready reports whether the node knows enough of the journal to be followed.
 func (f *Feed) ready() bool { return !f.deaf(f.now()) }

@@ -38,7 +38,7 @@ type follower struct {
 	lookAround time.Duration
 
 	list  []candidate
-	reset bool // not even the origin can replay: begin anew
+	reset bool // nobody who can be had can replay: begin anew
 }
 
 // stream is a connection to a parent on which events come.
@@ -85,26 +85,38 @@ func (f *follower) run(ctx context.Context) {
 func (f *follower) connectBest(ctx context.Context) *stream {
 	i, wait := choose(f.list, f.feed.now())
 	if i < 0 {
+		if !f.reset && stranded(f.list) {
+			f.beginAnew()
+			return nil
+		}
 		pause(ctx, wait)
 		return nil
 	}
 	s, err := f.connect(ctx, i)
 	if err == nil {
-		f.reset = false
+		f.reset, f.list[i].refusals = false, 0
 		return s
 	}
 	f.log.Debug("cannot follow a parent in the tree", "origin", f.feed.origin, "parent", string(f.list[i].node.Name), "error", err)
-	if errors.Is(err, errNoReplay) && f.list[i].node.Kind == topology.KindOrigin {
-		f.reset = true
-		for i := range f.list {
-			f.list[i].followed() // those that could not replay can be followed from where they are
+	if errors.Is(err, errNoReplay) {
+		if f.list[i].node.Kind == topology.KindOrigin {
+			f.beginAnew()
+			return nil
 		}
-		return nil
+		f.list[i].refusals++
 	}
 	if ctx.Err() == nil {
 		f.list[i].failed(f.feed.now(), f.rng.Float64())
 	}
 	return nil
+}
+
+// beginAnew has the follower take any position: those that could not replay can be followed from where they are.
+func (f *follower) beginAnew() {
+	f.reset = true
+	for i := range f.list {
+		f.list[i].followed()
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -139,13 +151,14 @@ func (f *follower) connect(ctx context.Context, i int) (*stream, error) {
 }
 
 func (f *follower) ask(s *stream, to topology.Node) error {
-	at := f.feed.Applied()
+	at := f.feed.log.place()
 	query := url.Values{"origin": {f.feed.origin}, "node": {f.feed.node}}
 	if f.reset || at.Epoch == 0 {
 		query.Set("reset", "true")
 	} else {
 		query.Set("epoch", strconv.FormatUint(uint64(at.Epoch), 16))
 		query.Set("after", strconv.FormatUint(uint64(at.Seq), 10))
+		query.Set("time", strconv.FormatInt(at.time, 10))
 	}
 	if err := s.conn.SetDeadline(time.Now().Add(2 * headTime)); err != nil {
 		return err

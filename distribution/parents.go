@@ -21,6 +21,7 @@ type candidate struct {
 	node     topology.Node
 	failures int
 	until    time.Time // left alone before
+	refusals int       // in a row, as it cannot replay
 }
 
 // candidates lists whom a node may follow for the journal of an origin, best first: the servers of its hub, in an order that spreads
@@ -89,4 +90,13 @@ func (c *candidate) failed(now time.Time, spread float64) {
 }
 
 // followed notes that the candidate has kept its word for a while.
-func (c *candidate) followed() { c.failures, c.until = 0, time.Time{} }
+func (c *candidate) followed() { c.failures, c.until, c.refusals = 0, time.Time{}, 0 }
+
+// mostRefusals is how often a parent refuses to replay before its word counts, should nobody else be there.
+const mostRefusals = 3
+
+// stranded reports whether the only parents that can be had cannot replay, the origin being out of reach: one of them is to be
+// followed all the same.
+func stranded(list []candidate) bool {
+	return slices.ContainsFunc(list, func(c candidate) bool { return c.refusals >= mostRefusals })
+}

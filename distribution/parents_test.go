@@ -119,6 +119,24 @@ func TestAParentThatFailsIsLeftAloneForLonger(t *testing.T) {
 	}
 }
 
+func TestAFollowerIsStrandedWhenTheSameParentRefusesAgainAndAgain(t *testing.T) {
+	list := make([]candidate, 3)
+	for i := range mostRefusals {
+		if stranded(list) {
+			t.Fatalf("after %d refusals", i)
+		}
+		list[0].refusals++ // others once in a while
+		list[1].refusals = 1
+	}
+	if !stranded(list) {
+		t.Errorf("not after %d refusals", mostRefusals)
+	}
+	list[0].followed()
+	if stranded(list) {
+		t.Error("still so after it was followed")
+	}
+}
+
 // TestAParentThatComesAndGoesIsNotTriedAllTheTime plays a parent that takes followers and drops them at once, beside one that is good.
 func TestAParentThatComesAndGoesIsNotTriedAllTheTime(t *testing.T) {
 	list := make([]candidate, 2)

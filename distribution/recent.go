@@ -55,6 +55,17 @@ func (l *recent) add(e journal.Event) {
 	}
 }
 
+// place returns where it is.
+func (l *recent) place() place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := place{Position: l.at}
+	if n := len(l.events); n > 0 {
+		p.time = l.events[n-1].Time
+	}
+	return p
+}
+
 // Position implements eventLog.
 func (l *recent) Position() journal.Position {
 	l.mu.Lock()

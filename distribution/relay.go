@@ -27,8 +27,9 @@ type source interface {
 	lastBeat() beat
 	change() *signal
 	table() *reports
-	// ahead is told of a follower whose position, of the same epoch, lies beyond the source's.
-	ahead(journal.Position)
+	// strange is told of a follower whose position, of the same epoch, is none of the source's journal: it lies beyond that, or another
+	// event was there.
+	strange(journal.Position)
 	ready() bool
 }
 
@@ -86,7 +87,7 @@ func (r *relay) end() {
 // patience is how long a follower waits for a node that is about to know the journal itself.
 const patience = 2 * time.Second
 
-// serve has a follower follow, until the connection ends. after is its position; reset says that it takes any.
+// serve has a follower follow, until the connection ends.
 func (r *relay) serve(c net.Conn, src source, query url.Values) {
 	c = bare(c)
 	if !r.enter(c) {
@@ -98,16 +99,12 @@ func (r *relay) serve(c net.Conn, src source, query url.Values) {
 		answer(c, http.StatusServiceUnavailable, "text/plain", []byte("this node does not know the journal at the moment\n"))
 		return
 	}
-	var after journal.Position
-	reset := query.Get("reset") != ""
-	if !reset {
-		var err error
-		if after, err = parsePosition(query); err != nil {
-			answer(c, http.StatusBadRequest, "text/plain", []byte(err.Error()+"\n"))
-			return
-		}
+	after, err := parsePlace(query)
+	if err != nil {
+		answer(c, http.StatusBadRequest, "text/plain", []byte(err.Error()+"\n"))
+		return
 	}
-	at, ok := begin(src, after, reset)
+	at, ok := begin(src, after)
 	if !ok {
 		answer(c, http.StatusConflict, "text/plain", []byte("the events behind that position are not here\n"))
 		return
@@ -145,21 +142,41 @@ func (r *relay) awaitReady(src source) bool {
 	}
 }
 
-// begin returns from where a follower is served that is at a position, or takes any where reset says so; ok is false when the events
-// behind it cannot be replayed.
-func begin(src source, after journal.Position, reset bool) (at journal.Position, ok bool) {
-	at = src.events().Position()
-	if reset {
-		return at, true
-	}
-	if after.Epoch == at.Epoch && after.Seq > at.Seq {
-		src.ahead(after)
-		at = src.events().Position()
-	}
-	return after, after.Epoch == at.Epoch && after.Seq >= src.events().Horizon()
+// place is where a follower is.
+type place struct {
+	journal.Position       // zero for one that takes any
+	time             int64 // of the event there; 0 when it is not known any more
 }
 
-func parsePosition(q url.Values) (p journal.Position, err error) {
+// begin returns from where a follower is served; ok is false when the events behind its place cannot be replayed.
+func begin(src source, after place) (at journal.Position, ok bool) {
+	log := src.events()
+	at = log.Position()
+	if after.Epoch == 0 {
+		return at, true
+	}
+	if after.Epoch == at.Epoch && (after.Seq > at.Seq || after.differs(log)) {
+		src.strange(after.Position)
+		if at = log.Position(); after.Epoch == at.Epoch && after.Seq <= at.Seq {
+			return at, false
+		}
+	}
+	return after.Position, after.Epoch == at.Epoch && after.Seq >= log.Horizon()
+}
+
+// differs reports whether a log has another event at a place.
+func (p place) differs(log eventLog) bool {
+	if p.time == 0 || p.Seq == 0 {
+		return false
+	}
+	there, err := log.Read(p.Seq-1, 1)
+	return err == nil && len(there) == 1 && there[0].Seq == p.Seq && there[0].Time != p.time
+}
+
+func parsePlace(q url.Values) (p place, err error) {
+	if q.Get("reset") != "" {
+		return p, nil
+	}
 	epoch, err := strconv.ParseUint(q.Get("epoch"), 16, 64)
 	if err != nil {
 		return p, fmt.Errorf("epoch: want a number in hexadecimal, got %.40q", q.Get("epoch"))
@@ -168,7 +185,11 @@ func parsePosition(q url.Values) (p journal.Position, err error) {
 	if err != nil {
 		return p, fmt.Errorf("after: want the number of an event, got %.40q", q.Get("after"))
 	}
-	return journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)}, nil
+	at, err := strconv.ParseInt(q.Get("time"), 10, 64)
+	if err != nil || epoch == 0 {
+		return p, fmt.Errorf("time: want that of the event in nanoseconds, and an epoch, got %.40q", q.Get("time"))
+	}
+	return place{journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)}, at}, nil
 }
 
 // Sizes of what is written at a time.

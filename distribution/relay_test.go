@@ -223,15 +223,50 @@ func TestARestoredJournalHasAnotherEpoch(t *testing.T) {
 	}
 }
 
+// TestARestoredJournalThatHasGoneOn has other events take the numbers of those that are lost, before a follower that knows them is back.
+func TestARestoredJournalThatHasGoneOn(t *testing.T) {
+	n := newNetwork(t, smallTree)
+	dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	root, stop := n.root(RootConfig{Dir: dir}, nil)
+	hub := n.run("eu-1", Config{})
+	follows(t, hub, "main")
+	edge := n.run("paris-1", Config{})
+	follows(t, edge, "eu-1")
+	values := publish(t, root, 0, 3)
+	has(t, hub, values)
+	n.cut("eu-1", "main", true)
+	stop()
+	if err := os.CopyFS(backup, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	root, stop = n.root(RootConfig{Dir: dir}, nil)
+	n.cut("eu-1", "main", false)
+	values = append(values, publish(t, root, 3, 8)...)
+	has(t, hub, values)
+	has(t, edge, values)
+	n.cut("eu-1", "main", true)
+	n.cut("paris-1", "main", true)
+	stop()
+	root, _ = n.root(RootConfig{Dir: backup}, nil)
+	publish(t, root, 100, 120)
+	n.cut("eu-1", "main", false)
+	values = append(values, "outdated")
+	has(t, hub, values)
+	has(t, edge, values)
+	values = append(values, publish(t, root, 8, 10)...)
+	has(t, hub, values)
+	has(t, edge, values)
+}
+
 // TestFollowersThatAreAheadBeginOneEpoch has all of them tell the root at once.
 func TestFollowersThatAreAheadBeginOneEpoch(t *testing.T) {
 	n := newNetwork(t, smallTree)
 	root, _ := n.root(RootConfig{}, nil)
 	at := root.Position()
 	at.Seq += 5
-	root.ahead(at)
+	root.strange(at)
 	renewed := root.Position()
-	root.ahead(at) // looked at the journal before
+	root.strange(at) // looked at the journal before
 	if root.Position() != renewed || renewed.Epoch == at.Epoch {
 		t.Errorf("from %v to %v and %v, want one new epoch", at, renewed, root.Position())
 	}
@@ -309,7 +344,7 @@ func TestWhatTheTreeAnswers(t *testing.T) {
 	follows(t, hub, "main")
 	at := root.Position()
 	follow := func(origin string, epoch, after uint64) string {
-		return fmt.Sprintf("/-/tree/follow?origin=%s&epoch=%x&after=%d", origin, epoch, after)
+		return fmt.Sprintf("/-/tree/follow?origin=%s&epoch=%x&after=%d&time=0", origin, epoch, after)
 	}
 	for _, tt := range []struct {
 		to     topology.NodeName
@@ -322,7 +357,9 @@ func TestWhatTheTreeAnswers(t *testing.T) {
 		{"main", follow("main", uint64(at.Epoch)+1, 0), 409},
 		{"eu-1", follow("main", uint64(at.Epoch)+1, 0), 409},
 		{"main", "/-/tree/follow?origin=main&epoch=x", 400},
-		{"main", "/-/tree/follow?origin=main&epoch=1&after=-1", 400},
+		{"main", "/-/tree/follow?origin=main&epoch=1&after=-1&time=0", 400},
+		{"main", "/-/tree/follow?origin=main&epoch=1&after=1&time=x", 400},
+		{"main", "/-/tree/follow?origin=main&epoch=0&after=1&time=0", 400},
 		{"main", "/-/tree/follow?origin=%zz", 400},
 		{"eu-1", "/-/tree/follow?origin=%zz", 400},
 		{"eu-1", "/-/tree/state", 404},

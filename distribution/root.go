@@ -117,15 +117,15 @@ func (r *Root) lastBeat() beat {
 	return r.last
 }
 
-// ahead is told of a follower that knows events which are not in the journal: a copy of it was restored. What they were is lost, so
-// that nothing that was stored under them can be trusted.
-func (r *Root) ahead(p journal.Position) {
+// strange implements source. A follower knows events which are not in the journal: a copy of it was restored. What they were is lost,
+// so that nothing that was stored under them can be trusted.
+func (r *Root) strange(p journal.Position) {
 	r.renewing.Lock()
 	defer r.renewing.Unlock()
-	if now := r.journal.Position(); p.Epoch != now.Epoch || p.Seq <= now.Seq {
+	if p.Epoch != r.journal.Position().Epoch {
 		return // another follower has told already
 	}
-	r.cfg.Log.Warn("a follower is ahead of the journal, which has been restored: a new epoch begins", "follower", uint64(p.Seq), "journal", uint64(r.journal.Position().Seq))
+	r.cfg.Log.Warn("a follower knows events that are not in the journal, which has been restored: a new epoch begins", "follower", uint64(p.Seq), "journal", uint64(r.journal.Position().Seq))
 	if _, err := r.journal.Renew(); err != nil {
 		r.cfg.Log.Error("the journal cannot be renewed", "error", err)
 		return

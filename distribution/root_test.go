@@ -143,7 +143,7 @@ func TestAWaitEndsWithItsEpoch(t *testing.T) {
 	done := waits(t.Context(), root)
 	ahead := root.Position()
 	ahead.Seq++
-	root.ahead(ahead)
+	root.strange(ahead)
 	if p := <-done; p.Nodes[0].Applied {
 		t.Errorf("it ends with %s", stateOf(p))
 	}

@@ -265,7 +265,7 @@ func (w *world) restartRoot() {
 	w.after(time.Duration(w.rng.IntN(2500))*time.Millisecond, func() {
 		w.openRoot(dir)
 		if w.root != nil && w.root.Position().Epoch == before.Epoch && w.root.Position().Seq < before.Seq {
-			w.root.ahead(before) // as a follower will, but before another event takes the number of one that is lost
+			w.root.strange(before) // as a follower will, but before another event takes the number of one that is lost
 			w.figures["restored"]++
 		}
 	})

@@ -243,8 +243,10 @@ func (n *simNode) connect(i int) {
 	}
 	n.tries = true
 	name := n.list[i].node.Name
-	at := n.feed.Applied()
-	reset := n.reset || at.Epoch == 0
+	at := n.feed.log.place()
+	if n.reset {
+		at = place{}
+	}
 	answer := func(d time.Duration, then func()) {
 		w.after(d, func() {
 			if n.life == life && n.up {
@@ -270,11 +272,11 @@ func (n *simNode) connect(i int) {
 			answer(w.delay(), failed)
 			return
 		}
-		from, ok := begin(src, at, reset)
+		from, ok := begin(src, at)
 		if !ok {
 			answer(w.delay(), func() {
-				failed()
-				if to == nil {
+				n.list[i].refusals++
+				if failed(); to == nil || stranded(n.list) && w.rng.IntN(2) == 0 {
 					n.reset = true
 					for i := range n.list {
 						n.list[i].followed()
