@@ -13,7 +13,7 @@ import (
 // How long a parent that failed is left alone: doubled with every further failure, up to a bound.
 const (
 	firstPause = 500 * time.Millisecond
-	lastPause  = 8 * time.Second
+	lastPause  = 4 * time.Second // an origin that is back is heard of before nodes doubt what they have stored
 )
 
 // candidate is a parent that may be followed, with what is known of it.
