@@ -140,6 +140,7 @@ type Applied struct {
 	Applied bool    `json:"applied"`
 	After   float64 `json:"after_ms"`          // from the event's entry in the journal until the origin knew; of a node that has applied it
 	Heard   float64 `json:"heard_s,omitempty"` // seconds since the node was last heard of; of one that has not, 0 when it never was
+	Pending bool    `json:"pending,omitempty"` // it is alive, and has not applied it yet
 }
 
 // Progress is what became of an event everywhere.
@@ -187,16 +188,19 @@ func (r *Root) progress(at journal.Position) Progress {
 func (r *Root) look(p *Progress, at journal.Position, from, now time.Time) (done bool) {
 	open := 0
 	for i := range p.Nodes {
-		open += r.judge(&p.Nodes[i], at, from, now)
+		a := &p.Nodes[i]
+		if a.Pending = r.judge(a, at, from, now); a.Pending {
+			open++
+		}
 		p.Staleness = max(p.Staleness, p.Nodes[i].After)
 	}
 	return open == 0 || r.journal.Position().Epoch != at.Epoch
 }
 
-// judge looks whether a node has applied an event; it returns 1 while that may still come.
-func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time) int {
+// judge looks whether a node has applied an event; it returns whether that may still come.
+func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time) bool {
 	if a.Applied {
-		return 0
+		return false
 	}
 	n, known := r.reports.get(a.Node)
 	since := r.started
@@ -204,21 +208,15 @@ func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time) int {
 	case known && n.At.Epoch == at.Epoch && n.At.Seq >= at.Seq:
 		a.Applied, a.Heard = true, 0
 		a.After = milliseconds(max(0, now.Sub(from)))
-		return 0
+		return false
 	case known && !n.Gone:
 		a.Heard = now.Sub(n.at).Seconds()
-		if now.Sub(n.at) < silence+grace {
-			return 1
-		}
-		return 0
+		return now.Sub(n.at) < silence+grace
 	case known:
 		a.Heard = now.Sub(n.at).Seconds()
 		since = n.gone
 	}
-	if now.Sub(since) < grace {
-		return 1
-	}
-	return 0
+	return now.Sub(since) < grace
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -2,6 +2,7 @@ package distribution
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,8 +42,8 @@ func TestWhatAWaitThinksOfANode(t *testing.T) {
 		c.pass(tt.later)
 		a := Applied{Node: "eu-1"}
 		open := root.judge(&a, pos(1, 7), from, c.Now())
-		if a.Applied != tt.applied || (open == 1) != tt.open {
-			t.Errorf("%s: applied %v, may still come %v, want %v and %v", tt.name, a.Applied, open == 1, tt.applied, tt.open)
+		if a.Applied != tt.applied || open != tt.open {
+			t.Errorf("%s: applied %v, may still come %v, want %v and %v", tt.name, a.Applied, open, tt.applied, tt.open)
 		}
 		if tt.applied && a.After != milliseconds(tt.later) {
 			t.Errorf("%s: after %v ms, want %v", tt.name, a.After, milliseconds(tt.later))
@@ -58,9 +59,9 @@ func TestANodeThatIsExpectedAfterAStart(t *testing.T) {
 	n := newNetwork(t, smallTree)
 	c := newClock()
 	root, _ := n.root(RootConfig{Now: c.Now}, nil)
-	for _, open := range []int{1, 0} {
+	for _, open := range []bool{true, false} {
 		if got := root.judge(&Applied{Node: "eu-1"}, root.Position(), c.Now(), c.Now()); got != open {
-			t.Errorf("%v after the root began, a node that has not come yet may still come: %d, want %d", c.Now().Sub(root.started), got, open)
+			t.Errorf("%v after the root began, a node that has not come yet may still come: %v, want %v", c.Now().Sub(root.started), got, open)
 		}
 		c.pass(grace)
 	}
@@ -128,8 +129,14 @@ func TestWait(t *testing.T) {
 			default:
 			}
 			tt.during(t, n, c, edge, cancel)
-			if got := stateOf(<-done); got != tt.want {
+			p := <-done
+			if got := stateOf(p); got != tt.want {
 				t.Errorf("the wait ends with %s, want %s", got, tt.want)
+			}
+			for _, a := range p.Nodes {
+				if want := a.Node == "paris-1" && strings.HasPrefix(name, "whoever"); a.Pending != want {
+					t.Errorf("%s: pending %v, want %v", a.Node, a.Pending, want)
+				}
 			}
 		})
 	}

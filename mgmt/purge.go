@@ -46,7 +46,6 @@ type Position struct {
 const (
 	defaultWait = 5 * time.Second
 	maxWait     = 30 * time.Second
-	lost        = 3 // seconds without a word after which a node is unreachable
 )
 
 // Purges that may be made per second, and at once.
@@ -216,13 +215,13 @@ func purged(all []Progress) Purged {
 			}
 			o := &out.Nodes[i]
 			o.Applied = o.Applied && n.Applied
-			o.After, o.Heard = max(o.After, n.After), max(o.Heard, n.Heard)
+			o.After, o.Heard, o.Pending = max(o.After, n.After), max(o.Heard, n.Heard), o.Pending || n.Pending
 		}
 	}
 	for _, n := range out.Nodes {
 		switch {
 		case n.Applied:
-		case n.Heard > 0 && n.Heard < lost:
+		case n.Pending:
 			out.Pending = append(out.Pending, n.Node)
 		default:
 			out.Unreachable = append(out.Unreachable, n.Node)

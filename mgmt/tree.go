@@ -37,6 +37,7 @@ type AppliedNode struct {
 	Applied bool    `json:"applied"`
 	After   float64 `json:"after_ms"`          // until the origin knew that it was applied
 	Heard   float64 `json:"heard_s,omitempty"` // of a node that has not: seconds since it was last heard of
+	Pending bool    `json:"pending,omitempty"` // it is alive, and has not yet
 }
 
 // Tree is how far the nodes below an origin are (distribution.State).
