@@ -242,11 +242,13 @@ func (f *follower) take(s *stream, via string) error {
 func (f *follower) tell(ctx context.Context, s *stream) {
 	var sent uint64
 	var b []byte
+	const still = 2 * beatEvery // each beat is new, and told of
+	alive := time.NewTicker(still)
+	defer alive.Stop()
 	for {
 		changed := f.feed.reports.changed.wait()
 		list, version := f.feed.reports.since(sent)
 		sent = version
-		b = b[:0]
 		for i := range list {
 			b = list[i].append(b)
 		}
@@ -258,9 +260,15 @@ func (f *follower) tell(ctx context.Context, s *stream) {
 				_ = s.conn.Close() // the reading side meets the end
 				return
 			}
+			alive.Reset(still)
 		}
+		b = b[:0]
 		select {
 		case <-changed:
+		case <-alive.C: // tells a node that is cut off from one of which nothing is new
+			if own, ok := f.feed.reports.get(f.feed.node); ok {
+				b = own.append(b)
+			}
 		case <-ctx.Done():
 			return
 		}

@@ -38,6 +38,7 @@ type relay struct {
 	now func() time.Time
 	ids *atomic.Uint64
 
+	quiet  time.Duration // after which a follower that says nothing is given up
 	over   chan struct{} // closed when the node stops
 	active sync.WaitGroup
 
@@ -47,7 +48,7 @@ type relay struct {
 }
 
 func newRelay(now func() time.Time, ids *atomic.Uint64) *relay {
-	return &relay{now: now, ids: ids, over: make(chan struct{}), conns: map[net.Conn]bool{}}
+	return &relay{now: now, ids: ids, quiet: 2 * silence, over: make(chan struct{}), conns: map[net.Conn]bool{}}
 }
 
 // enter takes a connection; false says that the node is stopping.
@@ -273,6 +274,9 @@ func (r *relay) listen(c net.Conn, src source) {
 	br := bufio.NewReader(c)
 	room := make([]byte, 1<<10)
 	for {
+		if c.SetReadDeadline(time.Now().Add(r.quiet)) != nil {
+			return
+		}
 		kind, payload, err := readFrame(br, room)
 		if err != nil || kind != kindReport {
 			return

@@ -2,6 +2,7 @@ package distribution
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -334,6 +335,42 @@ func TestAHubThatIsCutOffLosesItsChildren(t *testing.T) {
 	has(t, edge, values)
 	if got := hub.sink.list(); len(got) != 0 {
 		t.Errorf("the hub that is cut off has heard of %v", got)
+	}
+}
+
+// TestAFollowerThatFallsSilentIsGivenUp has one take what comes and say nothing.
+func TestAFollowerThatFallsSilentIsGivenUp(t *testing.T) {
+	n := newNetwork(t, smallTree)
+	root, _ := n.root(RootConfig{}, func(r *Root) { r.relay.quiet = 10 * time.Millisecond })
+	node, _ := n.plan.Node("main")
+	c, err := n.dialer("test")(t.Context(), node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	at := root.Position()
+	said := report{Node: "eu-1", Via: "main", Turn: 1, At: at}
+	for _, b := range [][]byte{fmt.Appendf(nil, "GET /-/tree/follow?origin=main&reset=true HTTP/1.1\r\nHost: x\r\n\r\n"), said.append(nil)} {
+		if _, err := c.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Errorf("the stream ends with %v", err)
+	}
+	await(t, "word that it has left", func() bool { r, ok := root.reports.get("eu-1"); return ok && r.Gone })
+}
+
+// TestAFollowerThatHasNothingToSayIsKept has the beats cease.
+func TestAFollowerThatHasNothingToSayIsKept(t *testing.T) {
+	n := newNetwork(t, smallTree)
+	root, _ := n.root(RootConfig{Beat: time.Hour}, func(r *Root) { r.relay.quiet = beatEvery * 5 / 2 })
+	hub := n.run("eu-1", Config{})
+	follows(t, hub, "main")
+	first, _ := root.reports.get("eu-1")
+	await(t, "word of it, again and again", func() bool { r, _ := root.reports.get("eu-1"); return r.at.Sub(first.at) > 3*beatEvery })
+	if r, _ := root.reports.get("eu-1"); r.stream != first.stream || r.Gone {
+		t.Errorf("it has been given up: %+v", r)
 	}
 }
 

@@ -36,8 +36,14 @@ func (t *reports) set(r report, stream uint64, now time.Time) {
 }
 
 func (t *reports) setLocked(r report, stream uint64, now time.Time) {
-	if old, known := t.byNode[r.Node]; known && !r.supersedes(&old.report) {
-		return // it has come back by another way
+	if old, known := t.byNode[r.Node]; known {
+		switch {
+		case !r.supersedes(&old.report):
+			return // it has come back by another way
+		case old.report == r && old.stream == stream:
+			old.at = now // it is alive
+			return
+		}
 	}
 	t.version++
 	n := &reported{report: r, stream: stream, at: now, version: t.version}

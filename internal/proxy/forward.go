@@ -116,8 +116,12 @@ func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site
 	return nil, failed
 }
 
-// mayRetry reports whether one more try is within the node's budget. A try of which nothing was sent costs upstream nothing.
+// mayRetry reports whether one more try is within the node's budget. A try of which nothing was sent costs upstream nothing, and a
+// parent that is behind is no sign of too much work: what it said was purged here.
 func (s *Server) mayRetry(failed tries, last *response) bool {
+	if last != nil && last.behind {
+		return true
+	}
 	var dial dialError
 	if last == nil && errors.As(failed[len(failed)-1].err, &dial) {
 		return true

@@ -96,6 +96,11 @@ func TestAnotherParentIsAskedWhenOneIsBehind(t *testing.T) {
 	if got := f.get("/a", asNode); got.header.Get("X-From") != "second" || got.header.Get(positionHeader) != "1-5" {
 		t.Errorf("answered %v, want what the second parent says", got.header)
 	}
+	for i := range 200 { // whatever the budget of tries
+		if got := f.get(fmt.Sprint("/b", i)); got.header.Get("X-From") != "second" {
+			t.Fatalf("request %d is answered %v, want what the second parent says", i, got.header)
+		}
+	}
 	if got := f.get("/a"); !strings.HasPrefix(got.header.Get("X-Cache"), "HIT") || got.header.Get(positionHeader) != "" {
 		t.Errorf("then a client is answered %v, want a hit that says no position", got.header)
 	}
