@@ -27,15 +27,19 @@ type cacheNode interface {
 	distribution.Sink
 }
 
-// together runs two parts of one node until both have ended.
+// together runs two parts of one node. The first goes on until the second has ended, which needs it: what comes along the tree is done
+// to a store that is still open.
 type together [2]func(context.Context) error
 
 // Run implements runner.
 func (t together) Run(ctx context.Context) error {
+	first, end := context.WithCancel(context.WithoutCancel(ctx))
 	group, ctx := errgroup.WithContext(ctx)
-	for _, run := range t {
-		group.Go(func() error { return run(ctx) })
-	}
+	group.Go(func() error { return t[0](first) })
+	group.Go(func() error {
+		defer end()
+		return t[1](ctx)
+	})
 	return group.Wait()
 }
 
