@@ -133,10 +133,15 @@ func (f *Feed) beginLocked(at journal.Position) {
 }
 
 // hello begins a stream: events from the one behind at on are to come. Where that leaves a gap behind the feed's own position it is a
-// new beginning. A parent that begins earlier leaves none: what has been applied is passed over.
-func (f *Feed) hello(at journal.Position) {
+// new beginning. A parent that begins earlier leaves none: what has been applied is passed over. Another epoch has to be asked for:
+// anew says so. A node that had no position when it asked may have got one meanwhile, of a later epoch than a parent that is cut off has.
+func (f *Feed) hello(at journal.Position, anew bool) error {
 	f.mu.Lock()
 	own := *f.applied.Load()
+	if own.Epoch != 0 && own.Epoch != at.Epoch && !anew {
+		f.mu.Unlock()
+		return errOtherEpoch
+	}
 	empty := own.Epoch == 0 && !f.unproven
 	if empty {
 		f.beginLocked(at)
@@ -144,7 +149,7 @@ func (f *Feed) hello(at journal.Position) {
 	if empty || own.Epoch == at.Epoch && own.Seq >= at.Seq {
 		f.mu.Unlock()
 		f.moved.fire()
-		return
+		return nil
 	}
 	if own.Epoch != at.Epoch {
 		f.last = beat{} // the journal's clock may be another one
@@ -157,6 +162,7 @@ func (f *Feed) hello(at journal.Position) {
 	f.applied.Store(&at)
 	f.heard.CompareAndSwap(trusting, f.now().UnixNano())
 	f.moved.fire()
+	return nil
 }
 
 // event applies the next event. One that was applied before changes nothing.
@@ -194,15 +200,15 @@ func (f *Feed) beat(b beat) {
 	}
 }
 
-// take does what a frame of the parent says.
-func (f *Feed) take(kind byte, payload []byte) error {
+// take does what a frame of the parent says; anew is for a hello.
+func (f *Feed) take(kind byte, payload []byte, anew bool) error {
 	switch kind {
 	case kindHello:
 		epoch, seq, err := parsePair(payload)
 		if err != nil || epoch == 0 {
 			return errFrame
 		}
-		f.hello(journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)})
+		return f.hello(journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)}, anew)
 	case kindEvent:
 		e, n, err := journal.Decode(payload)
 		if err != nil || n != len(payload) {

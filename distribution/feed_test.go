@@ -25,7 +25,7 @@ func testFeed() (*Feed, *notes, *clock) {
 
 func TestEventsAreAppliedInOrderOnce(t *testing.T) {
 	f, sink, _ := testFeed()
-	f.hello(pos(1, 3))
+	_ = f.hello(pos(1, 3), true)
 	for _, step := range []struct {
 		seq journal.Seq
 		gap bool
@@ -49,7 +49,7 @@ func TestEventsAreAppliedInOrderOnce(t *testing.T) {
 
 func TestAnEventIsClaimedBeforeItIsApplied(t *testing.T) {
 	f, sink, _ := testFeed()
-	f.hello(pos(1, 0))
+	_ = f.hello(pos(1, 0), true)
 	var claimed, applied journal.Position
 	sink.before = func() { claimed, applied = f.Claimed(), f.Applied() }
 	if err := f.event(purgeOf(1)); err != nil {
@@ -77,10 +77,10 @@ func TestHello(t *testing.T) {
 	} {
 		f, sink, c := testFeed()
 		if tt.own.Epoch != 0 {
-			f.hello(tt.own)
+			_ = f.hello(tt.own, true)
 		}
 		c.pass(time.Second)
-		f.hello(tt.at)
+		_ = f.hello(tt.at, true)
 		if sink.outdated != tt.outdated || f.Applied() != tt.want || f.Claimed() != tt.want || f.events().Position() != tt.want {
 			t.Errorf("%s: at %v, claimed %v, log at %v, outdated %d times, want %v and %d", tt.name, f.Applied(), f.Claimed(), f.events().Position(), sink.outdated, tt.want, tt.outdated)
 		}
@@ -90,13 +90,24 @@ func TestHello(t *testing.T) {
 	}
 }
 
+func TestAnotherEpochHasToBeAskedFor(t *testing.T) {
+	f, sink, _ := testFeed()
+	f.Admit(pos(0, 0), pos(2, 5)) // behind the request for a stream
+	if err := f.hello(pos(1, 57), false); !errors.Is(err, errOtherEpoch) || f.Applied() != pos(2, 5) || sink.outdated != 0 {
+		t.Errorf("hello of an older epoch: %v, at %v, outdated %d times, want it refused", err, f.Applied(), sink.outdated)
+	}
+	if err := f.hello(pos(2, 7), false); err != nil || f.Applied() != pos(2, 7) || sink.outdated != 1 {
+		t.Errorf("hello behind a gap: %v, at %v, outdated %d times", err, f.Applied(), sink.outdated)
+	}
+}
+
 // TestANewBeginningIsClaimedFirst holds that a response of before is not stored as one of after.
 func TestANewBeginningIsClaimedFirst(t *testing.T) {
 	f, sink, _ := testFeed()
-	f.hello(pos(1, 5))
+	_ = f.hello(pos(1, 5), true)
 	var claimed, applied journal.Position
 	f.sink = outdating{sink, func() { claimed, applied = f.Claimed(), f.Applied() }}
-	f.hello(pos(2, 3))
+	_ = f.hello(pos(2, 3), true)
 	if claimed != pos(2, 3) || applied != pos(1, 5) {
 		t.Errorf("while all is made stale: claimed %v, applied %v, want 2-3 and 1-5", claimed, applied)
 	}
@@ -114,7 +125,7 @@ func (o outdating) Outdated(origin string) {
 }
 
 func TestAdmit(t *testing.T) {
-	at5 := func(f *Feed) { f.hello(pos(1, 5)) }
+	at5 := func(f *Feed) { _ = f.hello(pos(1, 5), true) }
 	for _, tt := range []struct {
 		name          string
 		before        func(*Feed)
@@ -154,7 +165,7 @@ func TestAnEmptyNodeTakesThePositionOfItsFirstResponse(t *testing.T) {
 	if c.pass(11 * time.Second); !f.Doubtful(c.Now(), 10*time.Second) {
 		t.Error("without any word it trusts what it has stored for ever")
 	}
-	f.hello(pos(1, 5))
+	_ = f.hello(pos(1, 5), true)
 	_ = f.event(purgeOf(6))
 	if got := sink.list(); len(got) != 1 || f.Base() != pos(1, 5) {
 		t.Errorf("following from there: %v, base %v, want /6 and 1-5", got, f.Base())
@@ -172,7 +183,7 @@ func TestWhatIsStoredWithoutAPositionIsMadeStale(t *testing.T) {
 	if c.pass(11 * time.Second); !f.Doubtful(c.Now(), 10*time.Second) {
 		t.Error("without any word it trusts what it has stored for ever")
 	}
-	f.hello(pos(1, 5))
+	_ = f.hello(pos(1, 5), true)
 	if sink.outdated != 1 || f.Applied() != pos(1, 5) {
 		t.Errorf("outdated %d times, at %v, want once and 1-5", sink.outdated, f.Applied())
 	}
@@ -189,7 +200,7 @@ func TestDoubt(t *testing.T) {
 	f, _, c := testFeed()
 	const patience = 10 * time.Second
 	doubt := func() bool { return f.Doubtful(c.Now(), patience) }
-	f.hello(pos(1, 5))
+	_ = f.hello(pos(1, 5), true)
 	beat5 := beat{c.Now().UnixNano(), 5}
 	if c.pass(8 * time.Second); doubt() {
 		t.Error("in doubt before its patience has ended")
@@ -248,7 +259,7 @@ func TestAPositionFromBefore(t *testing.T) {
 			if doubt() != tt.doubt || f.Applied() != tt.mark {
 				t.Errorf("it begins in doubt %v at %v, want %v at %v", doubt(), f.Applied(), tt.doubt, tt.mark)
 			}
-			f.hello(tt.hello)
+			_ = f.hello(tt.hello, true)
 			if doubt() != tt.doubt || sink.outdated != tt.outdated || f.Applied() != tt.hello {
 				t.Errorf("with a parent: in doubt %v, outdated %d times, at %v, want %v, %d and %v", doubt(), sink.outdated, f.Applied(), tt.doubt, tt.outdated, tt.hello)
 			}
@@ -265,7 +276,7 @@ func TestAPositionFromBefore(t *testing.T) {
 
 func TestSettleTellsWhatIsNew(t *testing.T) {
 	f, _, c := testFeed()
-	f.hello(pos(1, 5))
+	_ = f.hello(pos(1, 5), true)
 	told := func() (r report, n int) {
 		t.Helper()
 		list, version := f.reports.since(0)
@@ -308,7 +319,7 @@ func TestAPositionThatCannotBeKeptIsToldAllTheSame(t *testing.T) {
 	}
 	f.mark = mark
 	_ = mark.Close() // no write succeeds from here on
-	f.hello(pos(1, 5))
+	_ = f.hello(pos(1, 5), true)
 	if err := f.settle("eu-1", 1); err == nil {
 		t.Error("settle says nothing of it")
 	}
@@ -336,8 +347,8 @@ func TestFramesOfAParent(t *testing.T) {
 		{"a report", kindReport, nil, false},
 	} {
 		f, _, _ := testFeed()
-		f.hello(pos(1, 0))
-		if err := f.take(tt.kind, tt.payload); (err == nil) != tt.ok {
+		_ = f.hello(pos(1, 0), true)
+		if err := f.take(tt.kind, tt.payload, true); (err == nil) != tt.ok {
 			t.Errorf("%s: %v, want taken: %v", tt.name, err, tt.ok)
 		}
 	}
@@ -346,7 +357,7 @@ func TestFramesOfAParent(t *testing.T) {
 func ExampleFeed() {
 	f := newFeed("main", "paris-1", time.Now)
 	f.sink = &notes{}
-	f.hello(pos(1, 41))
+	_ = f.hello(pos(1, 41), true)
 	claimed := f.Claimed()                    // before a request to the parent
 	_ = f.event(purgeOf(42))                  // a purge comes meanwhile
 	fmt.Println(f.Admit(claimed, pos(1, 41))) // the ticket of the fetch tells whether it was about this one

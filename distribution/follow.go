@@ -48,6 +48,7 @@ type stream struct {
 	conn   net.Conn
 	br     *bufio.Reader
 	began  time.Time
+	anew   bool // whatever position the parent has was asked for
 }
 
 // errNoReplay says that a parent cannot replay what comes after the position of the follower.
@@ -137,7 +138,7 @@ func (f *follower) connect(ctx context.Context, i int) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{id: f.ids.Add(1), parent: i, conn: conn, br: bufio.NewReaderSize(conn, 32<<10), began: f.feed.now()}
+	s := &stream{id: f.ids.Add(1), parent: i, conn: conn, br: bufio.NewReaderSize(conn, 32<<10), began: f.feed.now(), anew: f.reset}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // what reads meets the error
 	err = f.ask(s, to)
 	if !stop() && err == nil {
@@ -232,7 +233,7 @@ func (f *follower) take(s *stream, via string) error {
 			return errFrame
 		}
 		greeted = true
-		if err := f.feed.take(kind, payload); err != nil {
+		if err := f.feed.take(kind, payload, s.anew); err != nil {
 			return err
 		}
 	}

@@ -78,7 +78,7 @@ func FuzzFrames(f *testing.F) {
 			if len(payload) > maxFrame {
 				t.Fatalf("a frame of %d bytes", len(payload))
 			}
-			err = feed.take(kind, payload)
+			err = feed.take(kind, payload, true)
 			now := feed.Applied()
 			if kind == kindEvent && err == nil && now.Seq > last.Seq+1 {
 				t.Fatalf("%v follows %v", now, last)

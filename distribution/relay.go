@@ -238,7 +238,7 @@ type sender struct {
 	told beat             // that it was sent last
 }
 
-var errOtherEpoch = errors.New("the journal has another epoch now")
+var errOtherEpoch = errors.New("distribution: the journal has another epoch")
 
 // next appends what has come to be sent; more says that there is more already. After an error nothing can be sent any more: the follower
 // is too slow for what is remembered, or what follows belongs to another journal.

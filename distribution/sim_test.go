@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"container/heap"
 	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -133,23 +134,6 @@ type simNode struct {
 	acked    map[string]int // versions before which it has promised not to serve, in this life
 }
 
-// simStream is a followed connection.
-type simStream struct {
-	w        *world
-	child    *simNode
-	to       *simNode // nil for the root
-	index    int      // of the parent among the child's candidates
-	sender   sender
-	table    *reports
-	up, down uint64 // its names at both ends
-	told     uint64 // version of the reports that were sent
-	open     bool
-	dead     bool // nothing passes any more, which both ends have to find out
-	began    int64
-	heard    int64 // by the child
-	last     [2]int64
-}
-
 // start starts a node with what its last life has left.
 func (n *simNode) start() {
 	w := n.w
@@ -244,7 +228,8 @@ func (n *simNode) connect(i int) {
 	n.tries = true
 	name := n.list[i].node.Name
 	at := n.feed.log.place()
-	if n.reset {
+	anew := n.reset
+	if anew {
 		at = place{}
 	}
 	answer := func(d time.Duration, then func()) {
@@ -285,7 +270,7 @@ func (n *simNode) connect(i int) {
 			})
 			return
 		}
-		s := &simStream{w: w, child: n, to: to, index: i, sender: sender{src: src, at: from}, table: src.table(), open: true, began: w.now}
+		s := &simStream{w: w, child: n, to: to, index: i, sender: sender{src: src, at: from}, table: src.table(), open: true, began: w.now, anew: anew}
 		w.count++
 		s.up = uint64(w.count)
 		s.attach()
@@ -305,82 +290,6 @@ func (n *simNode) connect(i int) {
 	})
 }
 
-func (s *simStream) attach() {
-	if s.to != nil {
-		s.to.children = append(s.to.children, s)
-	} else {
-		s.w.streams = append(s.w.streams, s)
-	}
-}
-
-// close ends a stream at once for who closes it; the other end hears of it later, if anything passes.
-func (s *simStream) close() {
-	if !s.open {
-		return
-	}
-	s.open = false
-	w, child, life := s.w, s.child, s.child.life
-	gone := func(list []*simStream) []*simStream {
-		return slices.DeleteFunc(list, func(x *simStream) bool { return x == s })
-	}
-	ended := func() {
-		if s.to == nil {
-			w.streams = gone(w.streams)
-		} else {
-			s.to.children = gone(s.to.children)
-		}
-		s.table.end(s.up, w.clock())
-		if s.to != nil && s.to.up {
-			s.to.pump()
-		}
-		w.look()
-	}
-	late := w.delay()
-	if s.dead || w.cut(child.node.Name, s.name()) {
-		late += silence
-	}
-	w.after(late, ended)
-	if child.parent == s && child.up {
-		w.after(w.delay(), func() {
-			if child.life == life {
-				child.lost(s)
-			}
-		})
-	}
-}
-
-func (s *simStream) name() topology.NodeName { return s.child.list[s.index].node.Name }
-
-// send has something happen at the other end, in order.
-func (s *simStream) send(down bool, do func()) {
-	way := 0
-	if down {
-		way = 1
-	}
-	life := s.child.life
-	s.last[way] = max(s.last[way]+1, s.w.now+int64(s.w.delay()))
-	s.w.at(s.last[way], func() {
-		s.dead = s.dead || s.w.cut(s.child.node.Name, s.name())
-		if s.open && !s.dead && s.child.life == life {
-			do()
-		}
-	})
-}
-
-// pump sends a child what there is for it.
-func (s *simStream) pump() {
-	for more := true; more && s.open && s.down != 0; {
-		b, rest, err := s.sender.next(nil)
-		if err != nil {
-			s.close()
-			return
-		}
-		if more = rest; len(b) > 0 {
-			s.send(true, func() { s.child.receive(s, b) })
-		}
-	}
-}
-
 // receive takes frames from the parent.
 func (n *simNode) receive(s *simStream, b []byte) {
 	if n.parent != s {
@@ -393,7 +302,11 @@ func (n *simNode) receive(s *simStream, b []byte) {
 		if err != nil {
 			break
 		}
-		if err := n.feed.take(kind, payload); err != nil {
+		if err := n.feed.take(kind, payload, s.anew); errors.Is(err, errOtherEpoch) {
+			s.close()
+			n.lost(s)
+			return
+		} else if err != nil {
 			n.w.fail("%s: %v", n.node.Name, err)
 		}
 	}
