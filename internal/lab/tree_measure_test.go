@@ -82,6 +82,9 @@ func (l *testLab) purges(t *testing.T, n int, done func(mgmt.Purged, time.Durati
 
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
 
+// fourServers makes the nine PoPs 36 edge servers.
+var fourServers = []string{"defaults.edges.servers=4", "edges.paris.servers=4", "edges.new-york.servers=4", "edges.tokyo.servers=4"}
+
 // TestMeasurePurge prints how long a purge takes until it is applied at 36 edge servers; it runs with CDNLAB_MEASURE=1.
 func TestMeasurePurge(t *testing.T) {
 	if os.Getenv("CDNLAB_MEASURE") == "" {
@@ -89,8 +92,10 @@ func TestMeasurePurge(t *testing.T) {
 	}
 	defer http.DefaultClient.CloseIdleConnections()
 	t.Run("no netem", func(t *testing.T) {
-		l := startLabWith(t, "three-continents", lab.Options{NoNetem: true}, "defaults.edges.servers=4")
-		l.tree(t)
+		l := startLabWith(t, "three-continents", lab.Options{NoNetem: true}, fourServers...)
+		if n := len(l.tree(t)); n != 36+3 {
+			t.Fatalf("%d hubs and edge servers, want 39", n)
+		}
 		var times, calls []float64
 		l.purges(t, 200, func(p mgmt.Purged, took time.Duration) {
 			times, calls = append(times, p.Staleness), append(calls, milliseconds(took))
@@ -104,7 +109,7 @@ func TestMeasurePurge(t *testing.T) {
 		}
 	})
 	t.Run("netem", func(t *testing.T) {
-		l := startLabWith(t, "three-continents", lab.Options{}, "defaults.edges.servers=4")
+		l := startLabWith(t, "three-continents", lab.Options{}, fourServers...)
 		rtts, longest := map[string]time.Duration{}, time.Duration(0) // along the tree
 		nodes := l.tree(t)
 		for name, n := range nodes {
