@@ -13,6 +13,7 @@ import (
 
 // Sink is what a node does about the events of a journal. It is called by one goroutine at a time for each origin.
 type Sink interface {
+	Puller
 	// Apply does what an event says. When it returns, nothing that the event purged is served, from then on or by a request under way
 	// that has not begun its answer. Doing it again changes nothing.
 	Apply(journal.Event)
@@ -25,6 +26,7 @@ type Feed struct {
 	origin string
 	node   string
 	sink   Sink          // set before the first event
+	pushes *pusher       // nil for a node that is pushed nothing
 	mark   *journal.Mark // nil for a node that keeps nothing
 	now    func() time.Time
 
@@ -33,12 +35,16 @@ type Feed struct {
 
 	log     recent
 	reports *reports
+	pins    pins
 	moved   signal // the log or the beat has changed
 
-	mu       sync.Mutex // guards the fields below, and is held while the first position is set
-	last     beat
-	base     journal.Position
-	unproven bool // something was stored from a parent that did not say what it had applied, before there was a position
+	mu        sync.Mutex // guards the fields below, and is held while the first position is set
+	last      beat
+	via       string // parent that is followed
+	stream    uint64 // the connection to it
+	base      journal.Position
+	pinsKnown bool // what was pushed before is known
+	unproven  bool // something was stored from a parent that did not say what it had applied, before there was a position
 }
 
 // What heard is before there was a beat.
@@ -125,8 +131,31 @@ func (f *Feed) beginLocked(at journal.Position) {
 	f.applied.Store(&at)
 }
 
-// hello begins a stream: events from the one behind at on are to come. Another position than the feed's own is a new beginning.
-func (f *Feed) hello(at journal.Position) {
+// asksPins reports whether the node has yet to be told what was pushed before.
+func (f *Feed) asksPins() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.pinsKnown
+}
+
+func (f *Feed) pin(list []journal.Event) {
+	f.pins.replace(list)
+	f.mu.Lock()
+	f.pinsKnown = true
+	f.mu.Unlock()
+	if f.pushes != nil {
+		for _, e := range list {
+			f.pushes.add(e)
+		}
+	}
+}
+
+// hello begins a stream: events from the one behind at on are to come; before are the pins, nil if they were not asked for. Another position
+// than the feed's own is a new beginning.
+func (f *Feed) hello(at journal.Position, before []journal.Event) {
+	if before != nil {
+		f.pin(before)
+	}
 	f.mu.Lock()
 	own := *f.applied.Load()
 	empty := own.Epoch == 0 && !f.unproven
@@ -161,6 +190,10 @@ func (f *Feed) event(e journal.Event) error {
 	f.claimed.Store(next)
 	f.sink.Apply(e)
 	f.log.add(e)
+	f.pins.note(e)
+	if e.Kind == journal.Push && f.pushes != nil {
+		f.pushes.add(e)
+	}
 	f.applied.Store(next)
 	f.moved.fire()
 	return nil
@@ -191,15 +224,35 @@ func (f *Feed) settle(via string, stream uint64) error {
 			return err
 		}
 	}
-	r := report{Node: f.node, Via: via, Seq: at.Seq, Beat: f.lastBeat().Time}
+	f.mu.Lock()
+	f.via, f.stream = via, stream
+	f.mu.Unlock()
+	f.report()
+	return nil
+}
+
+// report tells those above how far this node is. It says nothing while the node follows nobody.
+func (f *Feed) report() {
+	f.mu.Lock()
+	r := report{Node: f.node, Via: f.via, Seq: f.applied.Load().Seq, Beat: f.last.Time}
+	stream := f.stream
+	f.mu.Unlock()
+	if r.Via == "" {
+		return
+	}
+	if f.pushes != nil {
+		r.Pending, r.Received = f.pushes.pending()
+	}
 	if old, ok := f.reports.get(f.node); !ok || old.report != r {
 		f.reports.set(r, stream, f.now())
 	}
-	return nil
 }
 
 // left notes that the node follows nobody at the moment.
 func (f *Feed) left() {
+	f.mu.Lock()
+	f.via = ""
+	f.mu.Unlock()
 	if old, ok := f.reports.get(f.node); ok && !old.Gone {
 		f.reports.end(old.stream, f.now())
 	}
@@ -216,6 +269,7 @@ func (f *Feed) lastBeat() beat {
 func (f *Feed) events() eventLog       { return &f.log }
 func (f *Feed) change() *signal        { return &f.moved }
 func (f *Feed) table() *reports        { return f.reports }
+func (f *Feed) pinned() *pins          { return &f.pins }
 func (f *Feed) ahead(journal.Position) {} // it may have followed another parent meanwhile: this one catches up
 
 // ready reports whether the node knows enough of the journal to be followed.

@@ -48,6 +48,7 @@ type stream struct {
 	conn   net.Conn
 	br     *bufio.Reader
 	began  time.Time
+	pins   bool // were asked for
 }
 
 // errNoReplay says that a parent cannot replay what comes after the position of the follower.
@@ -141,19 +142,16 @@ func (f *follower) connect(ctx context.Context, i int) (*stream, error) {
 func (f *follower) ask(s *stream, to topology.Node) error {
 	at := f.feed.Applied()
 	query := url.Values{"origin": {f.feed.origin}, "node": {f.feed.node}}
+	if s.pins = f.reset || f.feed.asksPins(); s.pins {
+		query.Set("pins", "true")
+	}
 	if f.reset || at.Epoch == 0 {
 		query.Set("reset", "true")
 	} else {
 		query.Set("epoch", strconv.FormatUint(uint64(at.Epoch), 16))
 		query.Set("after", strconv.FormatUint(uint64(at.Seq), 10))
 	}
-	if err := s.conn.SetDeadline(time.Now().Add(2 * headTime)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(s.conn, "GET %s?%s HTTP/1.1\r\nHost: %s\r\nCdnlab-Secret: %s\r\n\r\n", followPath, query.Encode(), to.HTTP, f.secret); err != nil {
-		return err
-	}
-	resp, err := http.ReadResponse(s.br, nil)
+	resp, err := ask(s.conn, s.br, to, f.secret, followPath+"?"+query.Encode())
 	if err != nil {
 		return err
 	}
@@ -168,6 +166,17 @@ func (f *follower) ask(s *stream, to topology.Node) error {
 		p.Pushed()
 	}
 	return s.conn.SetDeadline(time.Time{})
+}
+
+// ask sends a request to a node of the lab and reads the head of the answer.
+func ask(c net.Conn, br *bufio.Reader, to topology.Node, secret, target string) (*http.Response, error) {
+	if err := c.SetDeadline(time.Now().Add(2 * headTime)); err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nCdnlab-Secret: %s\r\n\r\n", target, to.HTTP, secret); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(br, nil)
 }
 
 // follow takes what comes on a stream until it ends. While there could be a better parent it looks for one; when one is found, that
@@ -204,6 +213,10 @@ func (f *follower) follow(ctx context.Context, s *stream) (next *stream, err err
 func (f *follower) take(s *stream, via string) error {
 	room := make([]byte, 4<<10)
 	greeted := false
+	var before []journal.Event
+	if s.pins {
+		before = []journal.Event{}
+	}
 	for {
 		if s.br.Buffered() < frameHead && greeted {
 			if err := f.feed.settle(via, s.id); err != nil {
@@ -217,28 +230,45 @@ func (f *follower) take(s *stream, via string) error {
 		if err != nil {
 			return err
 		}
-		if greeted != (kind != kindHello) {
+		switch {
+		case !greeted && kind == kindPin:
+			e, err := decodeEvent(payload)
+			if err != nil {
+				return err
+			}
+			before = append(before, e)
+			continue
+		case greeted != (kind != kindHello):
 			return errFrame
 		}
 		greeted = true
-		if err := f.handle(kind, payload); err != nil {
+		if err := f.handle(kind, payload, before); err != nil {
 			return err
 		}
+		before = nil
 	}
 }
 
-func (f *follower) handle(kind byte, payload []byte) error {
+func decodeEvent(payload []byte) (journal.Event, error) {
+	e, n, err := journal.Decode(payload)
+	if err != nil || n != len(payload) {
+		return e, errFrame
+	}
+	return e, nil
+}
+
+func (f *follower) handle(kind byte, payload []byte, before []journal.Event) error {
 	switch kind {
 	case kindHello:
 		epoch, seq, err := parsePair(payload)
 		if err != nil || epoch == 0 {
 			return errFrame
 		}
-		f.feed.hello(journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)})
+		f.feed.hello(journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)}, before)
 	case kindEvent:
-		e, n, err := journal.Decode(payload)
-		if err != nil || n != len(payload) {
-			return errFrame
+		e, err := decodeEvent(payload)
+		if err != nil {
+			return err
 		}
 		return f.feed.event(e)
 	case kindBeat:

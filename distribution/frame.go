@@ -18,8 +18,9 @@ import (
 const (
 	kindHello  = 'H' // epoch 8 | sequence 8: events from the next one on follow
 	kindEvent  = 'E' // a record of package journal
+	kindPin    = 'P' // the same: an event of before the hello, of something that is still pushed
 	kindBeat   = 'B' // time 8 | sequence 8
-	kindReport = 'R' // flags 1 | sequence 8 | beat 8 | length of the node's name 1 | name | parent's name
+	kindReport = 'R' // flags 1 | sequence 8 | beat 8 | pending 4 | received 8 | length of the node's name 1 | name | parent's name
 	frameHead  = 5
 	maxFrame   = 96 << 10 // longer than any record of an event
 )
@@ -37,6 +38,8 @@ type report struct {
 	Node, Via string // Via is the parent that it follows; "" when it follows none
 	Seq       journal.Seq
 	Beat      int64 // Time of the last beat up to which it has applied everything
+	Pending   int   // objects that were pushed to it and have not come yet
+	Received  int64 // bytes of what was pushed to it
 	Gone      bool  // it no longer follows Via
 }
 
@@ -90,18 +93,21 @@ func (r *report) append(b []byte) []byte {
 	p := []byte{flags}
 	p = binary.BigEndian.AppendUint64(p, uint64(r.Seq))
 	p = binary.BigEndian.AppendUint64(p, uint64(r.Beat))
+	p = binary.BigEndian.AppendUint32(p, uint32(r.Pending))
+	p = binary.BigEndian.AppendUint64(p, uint64(r.Received))
 	p = append(append(p, byte(len(r.Node))), r.Node...)
 	return appendFrame(b, kindReport, append(p, r.Via...))
 }
 
 func parseReport(p []byte) (r report, err error) {
-	const fixed = 1 + 8 + 8 + 1
+	const fixed = 1 + 8 + 8 + 4 + 8 + 1
 	if len(p) < fixed || p[0] > 1 {
 		return r, errFrame
 	}
 	r.Gone = p[0] == 1
 	r.Seq, r.Beat = journal.Seq(binary.BigEndian.Uint64(p[1:])), int64(binary.BigEndian.Uint64(p[9:]))
-	n := int(p[17])
+	r.Pending, r.Received = int(binary.BigEndian.Uint32(p[17:])), int64(binary.BigEndian.Uint64(p[21:]))
+	n := int(p[29])
 	if n == 0 || len(p) < fixed+n || len(p) > fixed+n+maxName {
 		return r, errFrame
 	}

@@ -1,8 +1,10 @@
 package distribution
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -39,12 +41,13 @@ type Node struct {
 	feeds     map[string]*Feed
 	followers []*follower
 	relay     *relay
+	parents   map[string][]topology.Node // by origin, the best first
 }
 
 // New prepares a node; Run has it follow.
 func New(cfg Config) *Node {
 	ids := new(atomic.Uint64)
-	n := &Node{cfg: cfg, feeds: map[string]*Feed{}, relay: newRelay(cfg.Now, ids)}
+	n := &Node{cfg: cfg, feeds: map[string]*Feed{}, relay: newRelay(cfg.Now, ids), parents: map[string][]topology.Node{}}
 	for i := range cfg.Topology.Origins {
 		origin := cfg.Topology.Origins[i].Name
 		f := newFeed(origin, string(cfg.Node.Name), cfg.Now)
@@ -52,8 +55,19 @@ func New(cfg Config) *Node {
 			n.keep(f)
 		}
 		n.feeds[origin] = f
+		list := candidates(cfg.Topology, cfg.Plan, cfg.Node, origin)
+		for _, c := range list {
+			n.parents[origin] = append(n.parents[origin], c.node)
+		}
+		parent := topology.Ref{Kind: list[0].node.Kind, Name: list[0].node.Group}
+		servers := len(cfg.Plan.Group(topology.Ref{Kind: cfg.Node.Kind, Name: cfg.Node.Group}))
+		f.pushes = newPusher(f, rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), linkLimit(cfg.Topology, cfg.Node, parent, servers), cfg.Log,
+			func(ctx context.Context, target string) (*http.Response, error) {
+				return n.askParents(ctx, origin, target)
+			},
+			func(e journal.Event) bool { return concerns(cfg.Topology, cfg.Node, e.To) })
 		n.followers = append(n.followers, &follower{feed: f, node: cfg.Node, dial: cfg.Dial, secret: cfg.Secret, log: cfg.Log, ids: ids,
-			rng: rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), list: candidates(cfg.Topology, cfg.Plan, cfg.Node, origin)})
+			rng: rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), list: list})
 	}
 	return n
 }
@@ -81,6 +95,7 @@ func (n *Node) Run(ctx context.Context, sink Sink) error {
 	var all sync.WaitGroup
 	for _, f := range n.feeds {
 		f.sink = sink
+		all.Go(func() { f.pushes.run(ctx, sink) })
 	}
 	for _, f := range n.followers {
 		all.Go(func() { f.run(ctx) })
@@ -114,8 +129,64 @@ func (n *Node) Take(target string) func(net.Conn) {
 		return refusing(http.StatusBadRequest, "malformed query")
 	}
 	f := n.feeds[query.Get("origin")]
-	if path != followPath || f == nil || n.cfg.Node.Kind != topology.KindHub {
-		return refusing(http.StatusNotFound, "the tree has no such thing here")
+	switch {
+	case f == nil || n.cfg.Node.Kind != topology.KindHub:
+	case path == followPath:
+		return func(c net.Conn) { n.relay.serve(c, f, query) }
+	case path == manifestPath:
+		return func(c net.Conn) { n.serveManifest(c, f, query) }
 	}
-	return func(c net.Conn) { n.relay.serve(c, f, query) }
+	return refusing(http.StatusNotFound, "the tree has no such thing here")
 }
+
+// serveManifest answers with a manifest, which this node may have to ask for itself.
+func (n *Node) serveManifest(c net.Conn, f *Feed, query url.Values) {
+	c = bare(c)
+	defer c.Close() // it has been answered
+	ctx, cancel := context.WithTimeout(context.Background(), headTime)
+	defer cancel()
+	m, err := f.pushes.manifest(ctx, query.Get("site"), query.Get("path"), query.Get("version"))
+	if err != nil {
+		answer(c, http.StatusNotFound, "text/plain", []byte(err.Error()+"\n"))
+		return
+	}
+	answerJSON(c, m)
+}
+
+// askParents asks the parents in the tree of an origin, the best first, until one has an answer.
+func (n *Node) askParents(ctx context.Context, origin, target string) (resp *http.Response, err error) {
+	for _, to := range n.parents[origin] {
+		if resp != nil {
+			_ = resp.Body.Close() // the next may have better
+		}
+		if resp, err = n.askOne(ctx, to, target); err == nil && resp.StatusCode == http.StatusOK || ctx.Err() != nil {
+			return resp, err
+		}
+	}
+	return resp, err
+}
+
+func (n *Node) askOne(ctx context.Context, to topology.Node, target string) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, headTime)
+	defer cancel()
+	c, err := n.cfg.Dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := ask(c, bufio.NewReader(c), to, n.cfg.Secret, target)
+	if err != nil {
+		_ = c.Close() // its own error says less
+		return nil, err
+	}
+	resp.Body = &lastBody{resp.Body, c}
+	return resp, nil
+}
+
+// lastBody is the last thing on a connection.
+type lastBody struct {
+	io.ReadCloser
+	conn net.Conn
+}
+
+// Close closes the connection.
+func (b *lastBody) Close() error { return b.conn.Close() }

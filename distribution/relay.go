@@ -16,8 +16,9 @@ import (
 
 // Paths below which a node answers the nodes of its lab, on its own address.
 const (
-	treePath   = "/-/tree/"
-	followPath = treePath + "follow"
+	treePath     = "/-/tree/"
+	followPath   = treePath + "follow"
+	manifestPath = treePath + "manifest" // ?origin=&site=&path=&version=
 )
 
 // source is what a follower is served from: the root at the origin, a Feed elsewhere.
@@ -26,6 +27,7 @@ type source interface {
 	lastBeat() beat
 	change() *signal
 	table() *reports
+	pinned() *pins
 	// ahead is told of a follower whose position, of the same epoch, lies beyond the source's.
 	ahead(journal.Position)
 	ready() bool
@@ -115,7 +117,15 @@ func (r *relay) serve(c net.Conn, src source, query url.Values) {
 		defer c.Close() // ends the writing side
 		r.listen(c, src)
 	}()
-	r.feed(c, src, at, gone)
+	var before []byte
+	if query.Get("pins") != "" {
+		for _, e := range src.pinned().list() {
+			if e.Seq <= at.Seq {
+				before = appendFrame(before, kindPin, e.Append(nil))
+			}
+		}
+	}
+	r.feed(c, src, at, before, gone)
 	_ = c.Close() // ends the reading side
 	<-gone
 }
@@ -154,10 +164,10 @@ const (
 	writeBuffer = 16 << 10
 )
 
-// feed writes events and beats as they come.
-func (r *relay) feed(c net.Conn, src source, at journal.Position, gone <-chan struct{}) {
+// feed writes b, then a hello, then events and beats as they come.
+func (r *relay) feed(c net.Conn, src source, at journal.Position, b []byte, gone <-chan struct{}) {
 	w := bufio.NewWriterSize(c, writeBuffer)
-	b := appendPair(nil, kindHello, uint64(at.Epoch), uint64(at.Seq))
+	b = appendPair(b, kindHello, uint64(at.Epoch), uint64(at.Seq))
 	var told beat
 	for first := true; ; first = false {
 		changed := src.change().wait()

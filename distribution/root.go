@@ -16,12 +16,17 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"cdnlab/internal/journal"
 	"cdnlab/topology"
 )
 
 // RootConfig is what the root of a tree needs. All is required.
 type RootConfig struct {
+	// Get asks the origin itself for the content of one of its sites.
+	Get func(ctx context.Context, site, path string) (*http.Response, error)
+
 	Node     topology.Node // an origin
 	Topology *topology.Topology
 	Plan     *topology.Plan
@@ -37,12 +42,14 @@ type Root struct {
 	journal *journal.Journal
 	relay   *relay
 	reports *reports
+	pins    pins
 	moved   signal
 	below   []topology.Node // every hub and edge
 	started time.Time
 
-	mu   sync.Mutex // guards the fields below
-	last beat
+	mu    sync.Mutex // guards the fields below
+	last  beat
+	known *simplelru.LRU[string, *Manifest]
 }
 
 // NewRoot opens the journal.
@@ -57,8 +64,26 @@ func NewRoot(cfg RootConfig) (*Root, error) {
 			r.below = append(r.below, n)
 		}
 	}
+	if err := r.pinAgain(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err), j.Close())
+	}
+	r.known, _ = simplelru.NewLRU[string, *Manifest](manifests, nil) // fails for sizes below 1 only
 	r.tick()
 	return r, nil
+}
+
+// pinAgain finds in the journal what is pinned.
+func (r *Root) pinAgain() error {
+	for after := r.journal.Horizon(); ; {
+		events, err := r.journal.Read(after, batchEvents)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		for _, e := range events {
+			r.pins.note(e)
+			after = e.Seq
+		}
+	}
 }
 
 // Run beats until ctx ends.
@@ -94,6 +119,12 @@ func (r *Root) Position() journal.Position { return r.journal.Position() }
 // Append writes events into the journal. When it returns they are durable and on their way.
 func (r *Root) Append(events ...journal.Event) (journal.Position, error) {
 	at, err := r.journal.Append(events...)
+	if err == nil {
+		for i, e := range events {
+			e.Seq = at.Seq - journal.Seq(len(events)-1-i)
+			r.pins.note(e)
+		}
+	}
 	r.moved.fire()
 	return at, err
 }
@@ -104,6 +135,7 @@ func (r *Root) events() eventLog { return r.journal }
 func (r *Root) change() *signal  { return &r.moved }
 func (r *Root) table() *reports  { return r.reports }
 func (r *Root) ready() bool      { return true }
+func (r *Root) pinned() *pins    { return &r.pins }
 func (r *Root) lastBeat() beat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,6 +150,7 @@ func (r *Root) ahead(p journal.Position) {
 		r.cfg.Log.Error("the journal cannot be renewed", "error", err)
 		return
 	}
+	r.pins.replace(nil)
 	r.reports.forget()
 	r.tick()
 }
@@ -145,8 +178,9 @@ type Progress struct {
 // grace is how long a node that has left its parent may take to come back before it counts as unreachable.
 const grace = time.Second
 
-// Wait returns when every node that is alive has applied an event of the journal, or ctx ends.
-func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time) Progress {
+// Wait returns when every node that is alive has applied an event of the journal, or ctx ends. With pushes it also has everything that was
+// to be pushed to it.
+func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time, pushes bool) Progress {
 	p := Progress{Origin: r.cfg.Node.Group, Epoch: strconv.FormatUint(uint64(at.Epoch), 16), Seq: uint64(at.Seq), Nodes: make([]Applied, len(r.below))}
 	for i, n := range r.below {
 		p.Nodes[i] = Applied{Node: string(n.Name), Role: n.Kind.String()}
@@ -156,7 +190,7 @@ func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time) Pr
 		now := r.cfg.Now()
 		open := 0
 		for i := range p.Nodes {
-			open += r.judge(&p.Nodes[i], at, from, now)
+			open += r.judge(&p.Nodes[i], at, from, now, pushes)
 		}
 		if open == 0 || ctx.Err() != nil || r.journal.Position().Epoch != at.Epoch {
 			for i := range p.Nodes {
@@ -175,14 +209,14 @@ func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time) Pr
 }
 
 // judge looks whether a node has applied an event; it returns 1 while that may still come.
-func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time) int {
+func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time, pushes bool) int {
 	if a.Applied {
 		return 0
 	}
 	n, known := r.reports.get(a.Node)
 	since := r.started
 	switch {
-	case known && n.Seq >= at.Seq: // a position of another epoch was forgotten
+	case known && n.Seq >= at.Seq && !(pushes && n.Pending > 0): // a position of another epoch was forgotten
 		a.Applied, a.Heard = true, 0
 		a.After = milliseconds(max(0, now.Sub(from)))
 		return 0
@@ -221,6 +255,8 @@ type NodeState struct {
 	Up        bool    `json:"up"`               // it follows one
 	Seq       uint64  `json:"seq"`
 	Lag       uint64  `json:"lag"`         // events that it has not applied, as far as is known
+	Pending   int     `json:"pending"`     // objects that are being pushed to it
+	Received  int64   `json:"received"`    // bytes of what was pushed to it
 	Staleness float64 `json:"staleness_s"` // it has applied everything of so many seconds ago; -1 when it has never been heard of
 }
 
@@ -233,6 +269,7 @@ func (r *Root) State() State {
 		st := NodeState{Node: string(n.Name), Role: n.Kind.String(), Staleness: -1}
 		if rep, ok := r.reports.get(st.Node); ok {
 			st.Parent, st.Up, st.Seq = rep.Via, !rep.Gone, uint64(rep.Seq)
+			st.Pending, st.Received = rep.Pending, rep.Received
 			st.Lag = uint64(max(at.Seq, rep.Seq) - rep.Seq)
 			if rep.Beat > 0 {
 				st.Staleness = max(0, now.Sub(time.Unix(0, rep.Beat)).Seconds())
@@ -248,6 +285,9 @@ const (
 	appendPath = treePath + "append" // ?kind=&site=&scope=&value=&soft=&wait=5s …: answers Progress
 	statePath  = treePath + "state"  // answers State
 )
+
+// prepareTime is how long the content of an object may take to be read when its manifest is made.
+const prepareTime = time.Minute
 
 // maxWait bounds how long a call may wait for an event to be applied.
 const maxWait = 30 * time.Second
@@ -266,6 +306,8 @@ func (r *Root) Take(target string) func(net.Conn) {
 		return func(c net.Conn) { r.relay.serve(c, r, query) }
 	case path == appendPath:
 		return func(c net.Conn) { r.serveAppend(c, query) }
+	case path == manifestPath:
+		return func(c net.Conn) { r.serveManifest(c, query) }
 	case path == statePath:
 		return func(c net.Conn) {
 			answerJSON(c, r.State())
@@ -291,6 +333,42 @@ func answerJSON(c net.Conn, v any) {
 	answer(c, http.StatusOK, "application/json", append(body, '\n'))
 }
 
+// prepare makes the manifest of what an object is now.
+func (r *Root) prepare(ctx context.Context, site, path string) (*Manifest, error) {
+	m, err := makeManifest(ctx, r.cfg.Get, site, path)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known.Add(site+path+"\x00"+m.Version, m)
+	return m, nil
+}
+
+// serveManifest answers with a manifest. One that is not remembered is made anew, if the object is still of that version.
+func (r *Root) serveManifest(c net.Conn, query url.Values) {
+	c = bare(c)
+	if !r.relay.enter(c) {
+		_ = c.Close() // the node is stopping
+		return
+	}
+	defer r.relay.leave(c)
+	site, path, version := query.Get("site"), query.Get("path"), query.Get("version")
+	r.mu.Lock()
+	m, ok := r.known.Get(site + path + "\x00" + version)
+	r.mu.Unlock()
+	if !ok {
+		ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
+		defer cancel()
+		var err error
+		if m, err = r.prepare(ctx, site, path); err != nil || m.Version != version {
+			answer(c, http.StatusNotFound, "text/plain", fmt.Appendf(nil, "%s is not of version %s any more\n", path, version))
+			return
+		}
+	}
+	answerJSON(c, m)
+}
+
 // serveAppend appends one event and, if asked to, waits until it has been applied.
 func (r *Root) serveAppend(c net.Conn, query url.Values) {
 	c = bare(c)
@@ -304,12 +382,22 @@ func (r *Root) serveAppend(c net.Conn, query url.Values) {
 		answer(c, http.StatusBadRequest, "text/plain", []byte(err.Error()+"\n"))
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
+	defer cancel()
+	if e.Kind == journal.Push {
+		m, err := r.prepare(ctx, e.Site, e.Value)
+		if err != nil {
+			answer(c, http.StatusUnprocessableEntity, "text/plain", []byte(err.Error()+"\n"))
+			return
+		}
+		e.Version, e.Size = m.Version, m.Size
+	}
 	at, err := r.Append(e)
 	if err != nil {
 		answer(c, http.StatusServiceUnavailable, "text/plain", []byte(err.Error()+"\n"))
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	ctx, cancel = context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	left := make(chan struct{})
 	go func() { // whoever asked may leave
@@ -317,7 +405,7 @@ func (r *Root) serveAppend(c net.Conn, query url.Values) {
 		_, _ = c.Read(make([]byte, 1))
 		cancel()
 	}()
-	answerJSON(c, r.Wait(ctx, at, r.cfg.Now()))
+	answerJSON(c, r.Wait(ctx, at, r.cfg.Now(), e.Kind == journal.Push))
 	_ = c.Close() // ends the reading
 	<-left
 }

@@ -122,3 +122,14 @@ func (s *Server) Apply(e journal.Event) { s.proxy.Apply(e) }
 
 // Outdated implements distribution.Sink, as Apply does.
 func (s *Server) Outdated(origin string) { s.proxy.Outdated(origin) }
+
+// Pull implements distribution.Puller.
+func (s *Server) Pull(ctx context.Context, p *proxy.Piece) (brought bool, err error) {
+	return s.proxy.Pull(ctx, p)
+}
+
+// Pushed implements distribution.Puller.
+func (s *Server) Pushed(site, path string, size int64) { s.proxy.Pushed(site, path, size) }
+
+// Keeps implements distribution.Puller: an object is kept by its home in the PoP.
+func (s *Server) Keeps(site, path string) bool { return s.proxy.Keeps(site, path) }

@@ -24,7 +24,7 @@ const (
 type Purge struct {
 	Scope Scope
 	Value string
-	Soft  bool // they are stale from now on, and may be validated or stand in for errors; otherwise they are gone
+	Soft  bool   // they are stale from now on, and may be validated or stand in for errors; otherwise they are gone
 	Site  string // of ScopeTag: the host whose responses are meant; "" is all
 }
 

@@ -94,6 +94,7 @@ type Server struct {
 	flights   flights
 	apart     apart
 	failures  failures
+	pushed    pushed
 	budget    *retry.Budget // of tries after the first
 	encoder   *encoder      // nil for a tier that encodes nothing
 	tunnels   hijacks
@@ -153,7 +154,7 @@ func New(cfg Config) *Server {
 	}
 	cfg.Stats.SetCache(func() stats.Cache {
 		c := s.store.Stats()
-		return stats.Cache{Objects: int64(c.Objects), Bytes: c.Bytes, Budget: c.Budget, Evictions: c.Evictions,
+		return stats.Cache{Pushed: s.pushed.count(), Objects: int64(c.Objects), Bytes: c.Bytes, Budget: c.Budget, Evictions: c.Evictions,
 			Disk: stats.Disk{Objects: int64(c.Disk.Objects), Bytes: c.Disk.Bytes, Budget: c.Disk.Budget, Evictions: c.Disk.Evictions, Damaged: c.Disk.Damaged}}
 	})
 	return s
