@@ -29,6 +29,7 @@ var layers = map[string][]string{
 	"internal/uplot":      {},
 	"internal/ring":       {},
 	"internal/retry":      {},
+	"internal/merkle":     {},
 	"internal/experiment": {"topology", "internal/uplot"},
 	"internal/compose":    {"topology"},
 	"edge":                {"topology", "internal/*"},
