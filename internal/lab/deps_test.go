@@ -30,6 +30,8 @@ var layers = map[string][]string{
 	"internal/ring":       {},
 	"internal/retry":      {},
 	"internal/journal":    {},
+	"internal/merkle":     {},
+	"internal/popular":    {},
 	"internal/experiment": {"topology", "internal/uplot"},
 	"internal/compose":    {"topology"},
 	"edge":                {"topology", "internal/*"},
