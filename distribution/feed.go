@@ -11,7 +11,7 @@ import (
 	"cdnlab/internal/journal"
 )
 
-// Sink is what a node does about the events of a journal. It is called by one goroutine at a time for each origin.
+// Sink is what a node does about the events of a journal. Its methods are called concurrently; events that follow each other are not.
 type Sink interface {
 	Puller
 	// Apply does what an event says. When it returns, nothing that the event purged is served, from then on or by a request under way
@@ -35,7 +35,7 @@ type Feed struct {
 
 	log     recent
 	reports *reports
-	pins    pins
+	memory  *memory
 	moved   signal // the log or the beat has changed
 
 	mu        sync.Mutex // guards the fields below, and is held while the first position is set
@@ -56,7 +56,7 @@ const (
 var errGap = errors.New("distribution: an event is missing")
 
 func newFeed(origin, node string, now func() time.Time) *Feed {
-	f := &Feed{origin: origin, node: node, now: now, reports: newReports()}
+	f := &Feed{origin: origin, node: node, now: now, reports: newReports(), memory: newMemory()}
 	f.heard.Store(trusting)
 	f.claimed.Store(&journal.Position{})
 	f.applied.Store(&journal.Position{})
@@ -139,7 +139,7 @@ func (f *Feed) asksPins() bool {
 }
 
 func (f *Feed) pin(list []journal.Event) {
-	f.pins.replace(list)
+	f.memory.begin(list)
 	f.mu.Lock()
 	f.pinsKnown = true
 	f.mu.Unlock()
@@ -190,7 +190,7 @@ func (f *Feed) event(e journal.Event) error {
 	f.claimed.Store(next)
 	f.sink.Apply(e)
 	f.log.add(e)
-	f.pins.note(e)
+	f.memory.note(e)
 	if e.Kind == journal.Push && f.pushes != nil {
 		f.pushes.add(e)
 	}
@@ -269,7 +269,7 @@ func (f *Feed) lastBeat() beat {
 func (f *Feed) events() eventLog       { return &f.log }
 func (f *Feed) change() *signal        { return &f.moved }
 func (f *Feed) table() *reports        { return f.reports }
-func (f *Feed) pinned() *pins          { return &f.pins }
+func (f *Feed) remembers() *memory     { return f.memory }
 func (f *Feed) ahead(journal.Position) {} // it may have followed another parent meanwhile: this one catches up
 
 // ready reports whether the node knows enough of the journal to be followed.

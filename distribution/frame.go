@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"cdnlab/internal/journal"
+	"cdnlab/internal/merkle"
 )
 
 // Frames go both ways over a followed connection, behind the heads of HTTP:
@@ -22,7 +23,7 @@ const (
 	kindBeat   = 'B' // time 8 | sequence 8
 	kindReport = 'R' // flags 1 | sequence 8 | beat 8 | pending 4 | received 8 | length of the node's name 1 | name | parent's name
 	frameHead  = 5
-	maxFrame   = 96 << 10 // longer than any record of an event
+	maxFrame   = max(96<<10, merkle.MaxRequest, merkle.MaxAnswer) // 96 KiB are longer than any record of an event
 )
 
 var errFrame = errors.New("distribution: malformed frame")
@@ -55,7 +56,7 @@ func readFrame(br *bufio.Reader, room []byte) (kind byte, payload []byte, err er
 		return 0, nil, err
 	}
 	n := binary.BigEndian.Uint32(head[1:])
-	if n > maxFrame {
+	if n > uint32(maxFrame) {
 		return 0, nil, fmt.Errorf("%w: %d bytes", errFrame, n)
 	}
 	if int(n) > cap(room) {

@@ -32,6 +32,7 @@ type Config struct {
 	Stored   bool   // the node has stored something before
 	Rand     *rand.Rand
 	Now      func() time.Time
+	Compare  time.Duration // between two comparisons with the parent; 0 is a minute
 	Log      *slog.Logger
 }
 
@@ -46,6 +47,9 @@ type Node struct {
 
 // New prepares a node; Run has it follow.
 func New(cfg Config) *Node {
+	if cfg.Compare == 0 {
+		cfg.Compare = compareEvery
+	}
 	ids := new(atomic.Uint64)
 	n := &Node{cfg: cfg, feeds: map[string]*Feed{}, relay: newRelay(cfg.Now, ids), parents: map[string][]topology.Node{}}
 	for i := range cfg.Topology.Origins {
@@ -96,6 +100,7 @@ func (n *Node) Run(ctx context.Context, sink Sink) error {
 	for _, f := range n.feeds {
 		f.sink = sink
 		all.Go(func() { f.pushes.run(ctx, sink) })
+		all.Go(func() { n.compareAlways(ctx, f) })
 	}
 	for _, f := range n.followers {
 		all.Go(func() { f.run(ctx) })
@@ -133,6 +138,8 @@ func (n *Node) Take(target string) func(net.Conn) {
 	case f == nil || n.cfg.Node.Kind != topology.KindHub:
 	case path == followPath:
 		return func(c net.Conn) { n.relay.serve(c, f, query) }
+	case path == comparePath:
+		return func(c net.Conn) { n.relay.serveCompare(c, f.memory) }
 	case path == manifestPath:
 		return func(c net.Conn) { n.serveManifest(c, f, query) }
 	}

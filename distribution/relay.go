@@ -27,7 +27,7 @@ type source interface {
 	lastBeat() beat
 	change() *signal
 	table() *reports
-	pinned() *pins
+	remembers() *memory
 	// ahead is told of a follower whose position, of the same epoch, lies beyond the source's.
 	ahead(journal.Position)
 	ready() bool
@@ -108,7 +108,7 @@ func (r *relay) serve(c net.Conn, src source, query url.Values) {
 		at = after
 	}
 	_ = c.SetDeadline(time.Time{}) // what reads or writes meets the error of a connection that is gone
-	if _, err := c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n")); err != nil {
+	if _, err := c.Write(streamHead); err != nil {
 		return
 	}
 	gone := make(chan struct{})
@@ -119,7 +119,7 @@ func (r *relay) serve(c net.Conn, src source, query url.Values) {
 	}()
 	var before []byte
 	if query.Get("pins") != "" {
-		for _, e := range src.pinned().list() {
+		for _, e := range src.remembers().pinned() {
 			if e.Seq <= at.Seq {
 				before = appendFrame(before, kindPin, e.Append(nil))
 			}
@@ -129,6 +129,9 @@ func (r *relay) serve(c net.Conn, src source, query url.Values) {
 	_ = c.Close() // ends the reading side
 	<-gone
 }
+
+// streamHead is the head of an answer that goes on until the connection ends.
+var streamHead = []byte("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n")
 
 func awaitReady(src source) bool {
 	late := time.NewTimer(patience)

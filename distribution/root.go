@@ -42,7 +42,7 @@ type Root struct {
 	journal *journal.Journal
 	relay   *relay
 	reports *reports
-	pins    pins
+	memory  *memory
 	moved   signal
 	below   []topology.Node // every hub and edge
 	started time.Time
@@ -58,13 +58,13 @@ func NewRoot(cfg RootConfig) (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err)
 	}
-	r := &Root{cfg: cfg, journal: j, relay: newRelay(cfg.Now, new(atomic.Uint64)), reports: newReports(), started: cfg.Now()}
+	r := &Root{cfg: cfg, journal: j, relay: newRelay(cfg.Now, new(atomic.Uint64)), reports: newReports(), memory: newMemory(), started: cfg.Now()}
 	for _, n := range cfg.Plan.Nodes {
 		if n.Kind == topology.KindHub || n.Kind == topology.KindEdge {
 			r.below = append(r.below, n)
 		}
 	}
-	if err := r.pinAgain(); err != nil {
+	if err := r.recall(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err), j.Close())
 	}
 	r.known, _ = simplelru.NewLRU[string, *Manifest](manifests, nil) // fails for sizes below 1 only
@@ -72,15 +72,15 @@ func NewRoot(cfg RootConfig) (*Root, error) {
 	return r, nil
 }
 
-// pinAgain finds in the journal what is pinned.
-func (r *Root) pinAgain() error {
+// recall finds in the journal what there is to remember.
+func (r *Root) recall() error {
 	for after := r.journal.Horizon(); ; {
 		events, err := r.journal.Read(after, batchEvents)
 		if err != nil || len(events) == 0 {
 			return err
 		}
 		for _, e := range events {
-			r.pins.note(e)
+			r.memory.note(e)
 			after = e.Seq
 		}
 	}
@@ -122,7 +122,7 @@ func (r *Root) Append(events ...journal.Event) (journal.Position, error) {
 	if err == nil {
 		for i, e := range events {
 			e.Seq = at.Seq - journal.Seq(len(events)-1-i)
-			r.pins.note(e)
+			r.memory.note(e)
 		}
 	}
 	r.moved.fire()
@@ -131,11 +131,11 @@ func (r *Root) Append(events ...journal.Event) (journal.Position, error) {
 
 // The root as a source for those who follow it.
 
-func (r *Root) events() eventLog { return r.journal }
-func (r *Root) change() *signal  { return &r.moved }
-func (r *Root) table() *reports  { return r.reports }
-func (r *Root) ready() bool      { return true }
-func (r *Root) pinned() *pins    { return &r.pins }
+func (r *Root) events() eventLog   { return r.journal }
+func (r *Root) change() *signal    { return &r.moved }
+func (r *Root) table() *reports    { return r.reports }
+func (r *Root) ready() bool        { return true }
+func (r *Root) remembers() *memory { return r.memory }
 func (r *Root) lastBeat() beat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -150,7 +150,7 @@ func (r *Root) ahead(p journal.Position) {
 		r.cfg.Log.Error("the journal cannot be renewed", "error", err)
 		return
 	}
-	r.pins.replace(nil)
+	r.memory.begin(nil)
 	r.reports.forget()
 	r.tick()
 }
@@ -306,6 +306,8 @@ func (r *Root) Take(target string) func(net.Conn) {
 		return func(c net.Conn) { r.relay.serve(c, r, query) }
 	case path == appendPath:
 		return func(c net.Conn) { r.serveAppend(c, query) }
+	case path == comparePath:
+		return func(c net.Conn) { r.relay.serveCompare(c, r.memory) }
 	case path == manifestPath:
 		return func(c net.Conn) { r.serveManifest(c, query) }
 	case path == statePath:
