@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -117,9 +118,74 @@ func TestAFailedWriteIsNoEvent(t *testing.T) {
 		t.Errorf("Append behind a torn tail: %v, want that it cannot be cut off", err)
 	}
 	v.fail = nil
-	mustAppend(t, j, "six")
+	mustAppend(t, j, "six") // as long as "two", whose followers would be in order behind it
 	wantValues(t, j, 0, "/one", "/six")
+	killed := cfg
+	killed.Dir = copyDir(t, cfg.Dir)
+	wantValues(t, mustOpen(t, killed), 0, "/one", "/six")
 	wantValues(t, reopen(t, j, cfg), 0, "/one", "/six")
+}
+
+func TestACutIsDurable(t *testing.T) {
+	for seed := range uint64(20) {
+		cfg := testConfig(t)
+		j := mustOpen(t, cfg)
+		v := cfg.volume.(*testVolume)
+		mustAppend(t, j, "one")
+		syncs := 0
+		v.fail = func(op string) error {
+			if op == "sync" {
+				if syncs++; syncs == 1 {
+					return syscall.EIO
+				}
+			}
+			return nil
+		}
+		if _, err := j.Append(purge("two")); err == nil {
+			t.Error("Append without a flush: no error")
+		}
+		cfg.Dir = copyDir(t, cfg.Dir) // what Close does comes too late
+		v.movePaths(j.cfg.Dir, cfg.Dir)
+		v.losePower(t, cfg.Dir, rand.New(rand.NewPCG(seed, 3)))
+		wantValues(t, mustOpen(t, cfg), 0, "/one")
+	}
+}
+
+// TestWhatOpenHandsOutIsDurable opens what a killed process had written and not flushed.
+func TestWhatOpenHandsOutIsDurable(t *testing.T) {
+	for seed := range uint64(20) {
+		cfg := testConfig(t)
+		j := mustOpen(t, cfg)
+		at := mustAppend(t, j, "one")
+		two := purge("two")
+		two.Seq = 2
+		mustClose(t, j)
+		appendFile(t, segmentPath(cfg.Dir, 1), two.Append(nil))
+		j = mustOpen(t, cfg)
+		wantValues(t, j, 0, "/one", "/two")
+		v := cfg.volume.(*testVolume)
+		dir := cfg.Dir
+		cfg.Dir = copyDir(t, dir)
+		v.movePaths(dir, cfg.Dir)
+		v.losePower(t, cfg.Dir, rand.New(rand.NewPCG(seed, 4)))
+		j = mustOpen(t, cfg)
+		wantValues(t, j, 0, "/one", "/two")
+		if got := j.Position().Epoch; got != at.Epoch {
+			t.Errorf("seed %d: epoch %d, want %d", seed, got, at.Epoch)
+		}
+	}
+}
+
+func TestTheFlushedPositionIsLittleBehind(t *testing.T) {
+	cfg := smallSegments(t)
+	j := mustOpen(t, cfg)
+	for i := range 20 {
+		mustAppend(t, j, i)
+		flushed, _, _ := parseMark(cfg.volume.(*testVolume).flushed[filepath.Join(cfg.Dir, "position")])
+		if full := j.segments[len(j.segments)-1].first - 1; flushed != (Position{j.epoch, full}) {
+			t.Errorf("flushed position after event %d = %v, want that of the last full segment, %d", i+1, flushed, full)
+		}
+	}
 }
 
 // TestRenewThatFails interrupts Renew at each of its operations: afterwards the journal is in the old epoch with all its events or in

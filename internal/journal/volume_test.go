@@ -87,10 +87,9 @@ func (f testFile) Truncate(size int64) error {
 	return f.file.Truncate(size)
 }
 
+// Sync flushes even when it fails, which is what the journal must reckon with.
 func (f testFile) Sync() error {
-	if err := f.v.failed("sync"); err != nil {
-		return err
-	}
+	failure := f.v.failed("sync")
 	b, err := os.ReadFile(f.path)
 	if err != nil {
 		return err
@@ -104,7 +103,7 @@ func (f testFile) Sync() error {
 	if _, named := f.v.flushed[f.path]; named {
 		f.v.flushed[f.path] = b
 	}
-	return nil
+	return failure
 }
 
 // losePower leaves in dir what a disk might hold: of each sector what was flushed or what was written since, of each name that was
@@ -136,6 +135,18 @@ func (v *testVolume) losePower(t *testing.T, dir string, rng *rand.Rand) {
 		}
 		if err := os.WriteFile(path, mixSectors(v.content[path], now[path], rng), 0o600); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// movePaths makes the volume know the files of a directory under their names in a copy of it.
+func (v *testVolume) movePaths(from, to string) {
+	for _, m := range []map[string][]byte{v.flushed, v.content} {
+		for path, b := range maps.Clone(m) {
+			if filepath.Dir(path) == from {
+				m[filepath.Join(to, filepath.Base(path))] = b
+				delete(m, path)
+			}
 		}
 	}
 }
