@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -114,16 +115,39 @@ func TestAFailedWriteIsNoEvent(t *testing.T) {
 	if _, err := j.Append(purge("two"), purge("three"), purge("four")); err == nil {
 		t.Error("Append without a flush: no error")
 	}
-	if _, err := j.Append(purge("five")); err == nil || !strings.Contains(err.Error(), "cut off") {
+	if _, err := j.Append(purge("ten")); err == nil || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("Append behind a torn tail: %v, want that it cannot be cut off", err)
 	}
 	v.fail = nil
-	mustAppend(t, j, "six") // as long as "two", whose followers would be in order behind it
+	mustAppend(t, j, "six") // as long as "two" and "ten", so that "three" would be in order behind it
 	wantValues(t, j, 0, "/one", "/six")
 	killed := cfg
 	killed.Dir = copyDir(t, cfg.Dir)
 	wantValues(t, mustOpen(t, killed), 0, "/one", "/six")
 	wantValues(t, reopen(t, j, cfg), 0, "/one", "/six")
+}
+
+func TestCloseCutsOffWhatAFailureLeft(t *testing.T) {
+	cfg := testConfig(t)
+	j := mustOpen(t, cfg)
+	v := cfg.volume.(*testVolume)
+	mustAppend(t, j, "one")
+	v.fail = func(op string) error {
+		if op == "sync" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if _, err := j.Append(purge("two")); err == nil {
+		t.Error("Append without a flush: no error")
+	}
+	v.fail = nil
+	appendFile(t, segmentPath(cfg.Dir, 1), []byte("what the file system kept"))
+	mustClose(t, j)
+	b, err := os.ReadFile(segmentPath(cfg.Dir, 1))
+	if err != nil || int64(len(b)) != j.segments[0].size() {
+		t.Errorf("segment after Close is of %d bytes, %v, want %d", len(b), err, j.segments[0].size())
+	}
 }
 
 func TestACutIsDurable(t *testing.T) {
@@ -179,12 +203,20 @@ func TestWhatOpenHandsOutIsDurable(t *testing.T) {
 func TestTheFlushedPositionIsLittleBehind(t *testing.T) {
 	cfg := smallSegments(t)
 	j := mustOpen(t, cfg)
+	flushed := func() Position {
+		at, _, _ := parseMark(cfg.volume.(*testVolume).flushed[filepath.Join(cfg.Dir, "position")])
+		return at
+	}
 	for i := range 20 {
 		mustAppend(t, j, i)
-		flushed, _, _ := parseMark(cfg.volume.(*testVolume).flushed[filepath.Join(cfg.Dir, "position")])
-		if full := j.segments[len(j.segments)-1].first - 1; flushed != (Position{j.epoch, full}) {
-			t.Errorf("flushed position after event %d = %v, want that of the last full segment, %d", i+1, flushed, full)
+		if full := j.segments[len(j.segments)-1].first - 1; flushed() != (Position{j.epoch, full}) {
+			t.Errorf("flushed position after event %d = %v, want that of the last full segment, %d", i+1, flushed(), full)
 		}
+	}
+	mustAppend(t, j, "last")
+	mustClose(t, j)
+	if got := flushed(); got != j.Position() {
+		t.Errorf("flushed position after Close = %v, want %v", got, j.Position())
 	}
 }
 

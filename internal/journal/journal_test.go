@@ -221,6 +221,22 @@ func TestCompactionKeepsWhatIsAskedFor(t *testing.T) {
 	}
 }
 
+func TestASegmentIsRemovedWhileItIsRead(t *testing.T) {
+	cfg := smallSegments(t)
+	cfg.Horizon, cfg.HorizonBytes = 2, 1
+	j := mustOpen(t, cfg)
+	mustAppend(t, j, 1, 2, 3)
+	reads := 0
+	cfg.volume.(*testVolume).reading = func() {
+		if reads++; reads == 1 {
+			mustAppend(t, j, 4, 5, 6, 7, 8, 9)
+		}
+	}
+	if events, err := j.Read(0, 1); err != ErrHorizon || reads != 1 {
+		t.Errorf("Read = %v, %v after %d reads, want ErrHorizon after one", events, err, reads)
+	}
+}
+
 func TestOneProcessAtATime(t *testing.T) {
 	cfg := testConfig(t)
 	j := mustOpen(t, cfg)
@@ -426,9 +442,33 @@ func TestDamageSinceOpenIsSeen(t *testing.T) {
 	cfg := testConfig(t)
 	j := mustOpen(t, cfg)
 	mustAppend(t, j, 1, 2)
-	flip(t, segmentPath(cfg.Dir, 1), segmentHead+recordHead+4, 0)
+	path := segmentPath(cfg.Dir, 1)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := int(j.segments[0].offset(1)), int(j.segments[0].offset(2))
+	flip(t, path, segmentHead+recordHead+4, 0)
 	if events, err := j.Read(0, 2); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("Read of a damaged record = %v, %v, want ErrCorrupt", events, err)
+	}
+	copy(whole[segmentHead:first], whole[first:second])
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if events, err := j.Read(0, 2); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("Read of another record in its place = %v, %v, want ErrCorrupt", events, err)
+	}
+}
+
+func TestASegmentHoldsAnEventAtLeast(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.SegmentBytes = 1
+	j := mustOpen(t, cfg)
+	mustAppend(t, j, 1, 2, 3)
+	wantValues(t, reopen(t, j, cfg), 0, "/1", "/2", "/3")
+	if n := len(paths(t, cfg.Dir)); n != 3 {
+		t.Errorf("%d segments, want 3", n)
 	}
 }
 

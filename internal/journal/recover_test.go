@@ -66,8 +66,10 @@ func TestATornTailIsCutOff(t *testing.T) {
 	three.Seq, four.Seq = 3, 4
 	tail := four.Append(three.Append(nil)) // written by a process that was killed before it acknowledged
 	one := len(three.Append(nil))
+	again := purge(1)
+	again.Seq = 1
 	for n := range len(tail) + 1 {
-		for _, behind := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00\x00", "garbage"} {
+		for _, behind := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00\x00", "garbage", string(again.Append(nil))} {
 			j := openCopy(t, cfg, func(dir string) { appendFile(t, segmentPath(dir, 1), append(tail[:n:n], behind...)) })
 			want := []string{"/1", "/2"}
 			if n >= one {
@@ -196,7 +198,7 @@ func TestWhatMakesANewEpoch(t *testing.T) {
 		}, "the position of 0"},
 		{"last segment removed", remove(segments[2]), "events up to 6 were acknowledged"},
 		{"middle segment removed", remove(segments[1]), "are missing"},
-		{"all segments removed", remove(segments...), "events up to 6 were acknowledged"},
+		{"all segments removed", remove(segments...), "no segment"},
 		{"a segment of another journal", func(dir string) {
 			b, err := os.ReadFile(paths(t, otherConfig.Dir)[1])
 			if err != nil {
@@ -224,6 +226,18 @@ func TestWhatMakesANewEpoch(t *testing.T) {
 	}
 }
 
+func TestASourceThatRepeatsMakesAnotherEpoch(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Rand = constant(5)
+	j := mustOpen(t, cfg)
+	at := mustAppend(t, j, 1)
+	mustClose(t, j)
+	if err := os.Remove(segmentPath(cfg.Dir, 1)); err != nil {
+		t.Fatal(err)
+	}
+	wantNewEpoch(t, mustOpen(t, cfg), at)
+}
+
 func TestWhatMakesNoNewEpoch(t *testing.T) {
 	cfg := testConfig(t)
 	j := mustOpen(t, cfg)
@@ -241,7 +255,7 @@ func TestWhatMakesNoNewEpoch(t *testing.T) {
 	cases := map[string]func(dir string){
 		"nothing":                      func(string) {},
 		"a file of another kind":       write("notes.log", []byte("x")),
-		"a name that is not quite one": write("0000.log", []byte("x")),
+		"a name that is not quite one": write("7.log", []byte("x")),
 	}
 	for n := range len(head) + 1 {
 		cases[fmt.Sprintf("a segment that was being made, %d bytes", n)] = write(next, head[:n])

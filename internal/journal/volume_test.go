@@ -13,7 +13,8 @@ import (
 // testVolume keeps files in a real directory. It does not flush, which takes most of the time, but knows what would be on the disk
 // if it did, and fails where it is told to.
 type testVolume struct {
-	fail func(op string) error // asked before each of: open, write, sync, truncate, syncdir
+	fail    func(op string) error // asked before each of: open, write, sync, truncate, syncdir
+	reading func()                // called before a read; may be nil
 
 	mu      sync.Mutex        // guards the fields below
 	flushed map[string][]byte // what the files held when they were flushed last; those whose names were flushed, too
@@ -78,6 +79,13 @@ func (f testFile) WriteAt(b []byte, at int64) (int, error) {
 		return n, err
 	}
 	return f.file.WriteAt(b, at)
+}
+
+func (f testFile) ReadAt(b []byte, at int64) (int, error) {
+	if f.v.reading != nil {
+		f.v.reading()
+	}
+	return f.file.ReadAt(b, at)
 }
 
 func (f testFile) Truncate(size int64) error {
