@@ -194,10 +194,28 @@ func TestWhatOpenHandsOutIsDurable(t *testing.T) {
 		v.losePower(t, cfg.Dir, rand.New(rand.NewPCG(seed, 4)))
 		j = mustOpen(t, cfg)
 		wantValues(t, j, 0, "/one", "/two")
-		if got := j.Position().Epoch; got != at.Epoch {
-			t.Errorf("seed %d: epoch %d, want %d", seed, got, at.Epoch)
+		if got := j.Position(); got != (Position{at.Epoch, 2}) {
+			t.Errorf("seed %d: journal at %v, want event 2 of epoch %d", seed, got, at.Epoch)
 		}
+		mustClose(t, j)
 	}
+}
+
+func TestWhatOpenHandsOutIsNotForgotten(t *testing.T) {
+	cfg := testConfig(t)
+	j := mustOpen(t, cfg)
+	mustAppend(t, j, "one")
+	one := j.segments[0].size()
+	mustClose(t, j)
+	two := purge("two")
+	two.Seq = 2
+	appendFile(t, segmentPath(cfg.Dir, 1), two.Append(nil))
+	at := mustOpen(t, cfg).Position()
+	wantNewEpoch(t, openCopy(t, cfg, func(dir string) {
+		if err := os.Truncate(segmentPath(dir, 1), one); err != nil {
+			t.Fatal(err)
+		}
+	}), at)
 }
 
 func TestTheFlushedPositionIsLittleBehind(t *testing.T) {
@@ -258,9 +276,9 @@ func TestRenewThatFails(t *testing.T) {
 // TestLossOfPower stops a journal at a random operation and leaves of what was not flushed a random part: all that was acknowledged
 // is there, in its epoch, and nothing that was not appended.
 func TestLossOfPower(t *testing.T) {
-	rounds := uint64(400)
+	rounds := uint64(150)
 	if testing.Short() {
-		rounds = 60
+		rounds = 40
 	}
 	for seed := range rounds {
 		rng := rand.New(rand.NewPCG(seed, 2))

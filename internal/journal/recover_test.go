@@ -32,7 +32,7 @@ func openCopy(t *testing.T, cfg Config, change func(dir string)) *Journal {
 func wantNewEpoch(t *testing.T, j *Journal, before Position) {
 	t.Helper()
 	at := j.Position()
-	if at.Epoch == before.Epoch || at.Epoch == 0 || at.Seq < before.Seq || j.Horizon() != at.Seq {
+	if at.Epoch == before.Epoch || at.Epoch == 0 || at.Seq <= before.Seq || j.Horizon() != at.Seq {
 		t.Errorf("journal at %v with horizon %d, want a new epoch after %v", at, j.Horizon(), before)
 	}
 	if got := mustAppend(t, j, "after"); got != (Position{at.Epoch, at.Seq + 1}) {
@@ -69,7 +69,10 @@ func TestATornTailIsCutOff(t *testing.T) {
 	again := purge(1)
 	again.Seq = 1
 	for n := range len(tail) + 1 {
-		for _, behind := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00\x00", "garbage", string(again.Append(nil))} {
+		for i, behind := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00\x00", "garbage", string(again.Append(nil))} {
+			if whole := n == 0 || n == one || n == len(tail); !whole && i != n%4 {
+				continue // one kind will do within a record
+			}
 			j := openCopy(t, cfg, func(dir string) { appendFile(t, segmentPath(dir, 1), append(tail[:n:n], behind...)) })
 			want := []string{"/1", "/2"}
 			if n >= one {
@@ -116,9 +119,9 @@ func TestAFlippedBitNeverYieldsAWrongEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	step := 1
+	step := 3 // each bit of a byte has its turn
 	if testing.Short() {
-		step = 11
+		step = 17
 	}
 	for path, whole := range files {
 		for bit := 0; bit < len(whole)*8; bit += step {
