@@ -180,7 +180,7 @@ func (r *relay) feed(c net.Conn, src source, at journal.Position, b []byte, gone
 		if src.events().Position().Epoch != at.Epoch {
 			return // what follows belongs to another journal
 		}
-		now := src.lastBeat() // before the events, so that none is missing before it
+		now := src.lastBeat() // before the events: when there are none to come, it has none before it that the follower lacks
 		events, err := src.events().Read(at.Seq, batchEvents)
 		if err != nil {
 			return // the follower is too slow to keep up with what is remembered
@@ -189,7 +189,7 @@ func (r *relay) feed(c net.Conn, src source, at journal.Position, b []byte, gone
 			b = appendFrame(b, kindEvent, events[i].Append(nil))
 			at.Seq = events[i].Seq
 		}
-		if len(events) < batchEvents && now != told && now.Seq <= at.Seq {
+		if len(events) == 0 && now != told {
 			b = appendPair(b, kindBeat, uint64(now.Time), uint64(now.Seq))
 			told = now
 		}
@@ -197,8 +197,8 @@ func (r *relay) feed(c net.Conn, src source, at journal.Position, b []byte, gone
 			return
 		}
 		_, _ = w.Write(b) // an error stays until Flush
-		if len(events) == batchEvents {
-			continue
+		if len(events) > 0 {
+			continue // there may be more
 		}
 		if w.Flush() != nil {
 			return
