@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"internal/retry":      {},
 	"internal/merkle":     {},
 	"internal/popular":    {},
+	"internal/planner":    {},
 	"internal/experiment": {"topology", "internal/uplot"},
 	"internal/compose":    {"topology"},
 	"edge":                {"topology", "internal/*"},
