@@ -185,7 +185,7 @@ func (p *Planner) candidates(d demand, current map[Key]Object, r *Region) []cand
 	return all
 }
 
-// demand is what all regions ask for.
+// demand is what all regions ask for, without what none does.
 type demand struct {
 	objects map[Key]float64
 	sites   map[string]float64
@@ -200,10 +200,11 @@ func demandOf(regions []Region) demand {
 	for _, r := range slices.SortedFunc(slices.Values(regions), func(a, b Region) int { return cmp.Compare(a.Name, b.Name) }) {
 		d.weights += positive(r.Weight)
 		for _, k := range slices.SortedFunc(maps.Keys(r.Requests), compareKeys) { // sums of floats hang on their order
-			n := r.Requests[k]
-			d.objects[k] += positive(n)
-			d.sites[k.Site] += positive(n)
-			d.regions[siteIn{k.Site, r.Name}] += positive(n)
+			if n := positive(r.Requests[k]); n > 0 {
+				d.objects[k] += n
+				d.sites[k.Site] += n
+				d.regions[siteIn{k.Site, r.Name}] += n
+			}
 		}
 	}
 	return d
@@ -231,9 +232,6 @@ func (d demand) share(site string, r *Region) float64 {
 // The more of its requests for the site should have been for the object if it wanted what all want, the more its own count tells.
 func (d demand) expected(k Key, r *Region) float64 {
 	n := d.objects[k]
-	if n == 0 {
-		return 0
-	}
 	due := n * d.regions[siteIn{k.Site, r.Name}] / d.sites[k.Site]
 	guess := math.Exp(-due / doubt)
 	return guess*n*d.share(k.Site, r) + (1-guess)*positive(r.Requests[k])

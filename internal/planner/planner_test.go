@@ -70,7 +70,7 @@ func show(p Plan) string {
 }
 
 func TestPlan(t *testing.T) {
-	objects := []Object{object("/a", "1", 100), object("/b", "1", 100), object("/c", "1", 100), object("/big", "1", 900)}
+	objects := []Object{object("/a", "1", 100), object("/b", "1", 100), object("/c", "1", 100), object("/big", "1", 900), object("/empty1", "1", 0), object("/empty2", "1", 0), object("/less", "1", -100)}
 	for _, c := range []struct {
 		name    string
 		regions []Region
@@ -91,6 +91,10 @@ func TestPlan(t *testing.T) {
 		{"what is not asked for any more goes", []Region{region("us", "/a 9", cached("/a", "1")), region("eu", "", pinned("/b", "1"), pinned("/a", "1"))}, "-eu/a -eu/b"},
 		{"what exists no more goes", []Region{region("eu", "/gone 100", pinned("/gone", "1"))}, "-eu/gone"},
 		{"at the border what is there stays", []Region{region("eu", "/a 0.3", pinned("/a", "1"))}, ""},
+		{"so does what is there in an older version", []Region{region("eu", "/a 0.3", pinned("/a", "0"))}, "+eu/a@1"},
+		{"what was pushed stays when requests bring it too", []Region{region("eu", "/a 10", pinned("/a", "1"), cached("/a", "1"))}, ""},
+		{"empty objects by their requests", []Region{region("eu", "/empty1 10 /empty2 20", space(0), pace(0))}, "+eu/empty2@1 +eu/empty1@1"},
+		{"a size that is none", []Region{region("eu", "/less 90 /a 10", space(50))}, ""},
 		{"below the border it goes", []Region{region("eu", "/a 0.2", pinned("/a", "1"))}, "-eu/a"},
 
 		{"no more than fits", []Region{region("eu", "/a 30 /b 20 /c 10", space(299))}, "+eu/a@1 +eu/b@1"},
@@ -101,11 +105,13 @@ func TestPlan(t *testing.T) {
 
 		{"no more than the pace allows", []Region{region("eu", "/a 30 /b 20 /c 10", pace(200))}, "+eu/a@1 +eu/b@1"},
 		{"after a longer time more", []Region{region("eu", "/a 30 /b 20 /c 10", pace(200), since(2*time.Second))}, "+eu/a@1 +eu/b@1 +eu/c@1"},
+		{"any pace", []Region{region("eu", "/a 30", pace(math.MaxInt64), since(time.Hour))}, "+eu/a@1"},
 		{"what is there costs no pace", []Region{region("eu", "/a 30 /b 20", pace(0), pinned("/b", "1"))}, ""},
 		{"nothing is dropped for what the pace holds back", []Region{region("eu", "/a 90 /b 10", pace(50), space(100), pinned("/b", "1"))}, ""},
 		{"a clock that stepped back drops nothing", []Region{region("eu", "/a 90 /b 10", since(-time.Hour), pinned("/b", "1"))}, ""},
 
 		{"a region whose crowd is yet to come", []Region{region("eu", "/a 90", weight(3), cached("/a", "1")), region("ap", "", weight(1))}, "+ap/a@1"},
+		{"and one that a large crowd did not reach yet", []Region{region("eu", "/a 20 /b 1000", weight(3), cached("/a", "1"), cached("/b", "1")), region("ap", "", weight(1))}, "+ap/b@1 +ap/a@1"},
 		{"without a weight it waits", []Region{region("eu", "/a 90", cached("/a", "1")), region("ap", "")}, ""},
 		{"a region with few requests wants what others want", []Region{region("eu", "/a 90 /b 10", cached("/a", "1"), cached("/b", "1")), region("us", "/b 2", cached("/b", "1"))}, "+us/a@1"},
 		{"a region with many wants what it asks for", []Region{region("eu", "/a 20 /b 80", cached("/a", "1"), cached("/b", "1")), region("us", "/c 1000 /a 0.1")}, "+us/c@1"},
