@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"internal/journal":    {},
 	"internal/merkle":     {},
 	"internal/popular":    {},
+	"internal/planner":    {},
 	"internal/experiment": {"topology", "internal/uplot"},
 	"internal/compose":    {"topology"},
 	"edge":                {"topology", "internal/*"},
