@@ -219,7 +219,7 @@ func (f *Fill) keepLocked() *Object {
 // wantedLocked reports whether no purge has come between the request for a response and its storing.
 func (s *Store) wantedLocked(f *Fill) bool {
 	primary, _, _ := strings.Cut(f.key, "\x00")
-	gone, stale := s.purges.verdict(f.key, f.tags, f.ticket)
+	gone, stale, _ := s.purges.verdict(f.key, f.tags, f.ticket)
 	return !gone && stale == 0 && !s.purges.since(f.ticket, []byte(primary))
 }
 

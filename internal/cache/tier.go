@@ -435,6 +435,7 @@ func (l *purgeLog) replay(records []purgeRecord) map[string]Ticket {
 	keys := map[string]Ticket{}
 	for i := range records {
 		r := &records[i]
+		at := stamp{r.ticket, r.time, r.strict}
 		switch {
 		case r.kind == recordState:
 			l.now, l.ruleFloor = r.ticket, Ticket(r.time)
@@ -445,9 +446,9 @@ func (l *purgeLog) replay(records []purgeRecord) map[string]Ticket {
 		case r.kind == recordKind(ScopeAll) && !r.soft:
 			l.ruleFloor = r.ticket
 		case r.kind == recordKind(ScopeTag):
-			l.tag(binary.BigEndian.Uint64(r.value), r.soft, stamp{r.ticket, r.time})
+			l.tag(binary.BigEndian.Uint64(r.value), r.soft, at)
 		default:
-			l.other(Purge{Scope: Scope(r.kind), Value: string(r.value), Soft: r.soft}, stamp{r.ticket, r.time})
+			l.other(Purge{Scope: Scope(r.kind), Value: string(r.value), Soft: r.soft}, at)
 		}
 		l.now, l.ruled = r.ticket, r.ticket
 	}
@@ -460,7 +461,7 @@ func (l *purgeLog) records() []purgeRecord {
 	list := []purgeRecord{}
 	add := func(s Scope, soft bool, at stamp, value []byte) {
 		if at.at > 0 {
-			list = append(list, purgeRecord{kind: recordKind(s), soft: soft, ticket: at.at, time: at.time, value: value})
+			list = append(list, purgeRecord{kind: recordKind(s), soft: soft, strict: at.strict, ticket: at.at, time: at.time, value: value})
 		}
 	}
 	for hash := range maps.Keys(l.tags) {

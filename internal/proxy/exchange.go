@@ -66,9 +66,10 @@ type response struct {
 	from   *Upstream
 	conn   *upConn
 	body   *body
-	upload *upload       // of the request's body, while that goes on beside the response
-	took   time.Duration // until the head was here
-	behind bool          // may be of before a purge: it must not be stored
+	upload *upload          // of the request's body, while that goes on beside the response
+	took   time.Duration    // until the head was here
+	behind bool             // may be of before a purge: it must not be stored
+	at     journal.Position // that it says to have seen; zero when it does not say
 }
 
 // exchange sends a request on one connection and reads the head of the response. A kept connection that turns out to be

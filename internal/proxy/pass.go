@@ -74,6 +74,9 @@ func (s *Server) invalidate(r *request, resp *response) {
 
 // sendPassed passes a response on as it comes.
 func (s *Server) sendPassed(r *request, resp *response) {
+	if resp.behind { // it must not pass for what this node would say
+		r.applied, r.behind = resp.at, true
+	}
 	s.send(r, resp.status, s.appendPassed(r.buf, r, resp))
 	switch {
 	case resp.body.done && r.rc.IsHead():

@@ -60,6 +60,7 @@ type turn struct {
 	retried bool             // was sent anew for the sake of its range
 	home    *Upstream        // server of the PoP to ask before the parents; nil for none
 	applied journal.Position // of this node when a node of the lab asked; zero where none is told
+	behind  bool             // it is that of a parent which is behind, and has answered
 	out     outcome
 	record  Record // room for what Config.Record is given
 }
