@@ -28,6 +28,13 @@ func storing() []rule {
 		{"RFC 9111 §2: another query is another key", []step{{path: "?a=1", answer: good, want: fetched}, {path: "?a=2", answer: good, want: fetched}, {path: "?a=1", want: cached, text: "body 1"}}},
 		{"RFC 9111 §4: HEAD is answered from a stored GET", []step{{answer: good + "\nX-A: 1", want: fetched}, {method: "HEAD", want: cached, has: "X-A: 1\nContent-Length: 6"}}},
 		{"RFC 9111 §3: what a HEAD brings is not stored as a GET", []step{{method: "HEAD", answer: good, want: fetched}, {answer: good, want: fetched}}},
+		{"RFC 9110 §9.3.3: what a POST brings is stored when it says that it is what its target has", []step{
+			{path: "/p?q", method: "POST", answer: good + "\nContent-Location: p?q\nX-A: 1", want: fetched, has: "X-A: 1"}, {path: "/p?q", want: cached, text: "body 1", has: "X-A: 1"}}},
+		{"RFC 9110 §9.3.3: it takes the place of what was stored", []step{{path: "/p", answer: good, want: fetched},
+			{path: "/p", method: "POST", answer: good + "\nContent-Location: p", want: fetched}, {path: "/p", want: cached, text: "body 2"}}},
+		{"RFC 9110 §9.3.3: not when it is what something else has", []step{{path: "/p", method: "POST", answer: good + "\nContent-Location: q", want: fetched}, {path: "/p", answer: good, want: fetched}}},
+		{"RFC 9110 §9.3.3: not without a lifetime of its own", []step{{path: "/p", method: "POST", answer: "Content-Location: p\nLast-Modified: {-86400}", want: fetched}, {path: "/p", answer: good, want: fetched}}},
+		{"RFC 9110 §9.3.4: what a PUT brings is not stored", []step{{path: "/p", method: "PUT", answer: good + "\nContent-Location: p", want: fetched}, {path: "/p", answer: good, want: fetched}}},
 		{"RFC 9111 §3: what a POST brings is not stored", []step{{method: "POST", answer: good, want: fetched}, {answer: good, want: fetched}}},
 		{"RFC 9111 §3.1: what Connection names is neither stored nor passed on", []step{
 			{answer: good + "\nConnection: X-A, X-B\nX-A: 1\nX-B: 2\nX-C: 3", want: fetched, has: "X-C: 3", lacks: "X-A\nX-B"},

@@ -326,5 +326,5 @@ func (s *Server) sendFetched(ctx context.Context, r *request, a *answer) {
 		s.alone(ctx, r, nil)
 		return
 	}
-	s.sendPassed(r, a.resp)
+	s.sendPassed(r, a.resp, nil)
 }
