@@ -62,35 +62,38 @@ func (s *Server) relay(ctx context.Context, r *request, result stats.Result, old
 	}
 	var fill *cache.Fill
 	if httpcache.Invalidates(&r.ask, resp.status) {
-		purged := s.invalidate(r, resp)
-		fill = s.keepPosted(r, resp, &rr, ticket+cache.Ticket(purged))
+		fill = s.keepPosted(r, resp, &rr, cache.FillConfig{Ticket: ticket, Own: s.invalidate(r, resp)})
 	}
 	s.sendPassed(r, resp, fill)
 }
 
-// invalidate removes what the success of an unsafe request has made doubtful, and returns how many purges that took.
-func (s *Server) invalidate(r *request, resp *response) int {
-	targets := httpcache.Targets(string(r.host), string(r.target), resp.header)
-	for _, target := range targets {
+// invalidate removes what the success of an unsafe request has made doubtful. It returns the moment at which the request's own
+// target was purged.
+func (s *Server) invalidate(r *request, resp *response) (own cache.Ticket) {
+	for i, target := range httpcache.Targets(string(r.host), string(r.target), resp.header) {
 		key := httpcache.AppendKey(nil, r.site.host, []byte(target), &r.site.Cache)
-		s.store.Purge(cache.Purge{Value: string(key)}, r.now)
+		at := s.store.Purge(cache.Purge{Value: string(key)}, r.now)
 		s.flights.forget(key)
+		if i == 0 { // the target of the request comes first
+			own = at
+		}
 	}
-	return len(targets)
+	return own
 }
 
-// keepPosted starts the storing of what a POST brought, if that is what a GET would bring now; it returns nil otherwise. ticket is of
-// before the request but for the purges that its success has meant: when there were others, they may have been about this response.
-func (s *Server) keepPosted(r *request, resp *response, rr *httpcache.Response, ticket cache.Ticket) *cache.Fill {
+// keepPosted starts the storing of what a POST brought, if that is what a GET would bring now; it returns nil otherwise. c has the
+// tickets.
+func (s *Server) keepPosted(r *request, resp *response, rr *httpcache.Response, c cache.FillConfig) *cache.Fill {
 	if string(r.method) != http.MethodPost || r.marked {
 		return nil
 	}
 	adm := httpcache.AdmitPost(&r.ask, string(r.host), string(r.target), rr, &r.site.policy)
 	s.judge(&adm, r.site)
-	if !adm.Stored || isEventStream(resp.header) || s.store.Ticket() != ticket {
+	if !adm.Stored || isEventStream(resp.header) {
 		return nil
 	}
-	fill := s.store.Begin(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: resp.body.length, Ticket: ticket})
+	c.Key, c.Ask, c.Admission, c.Length = r.key, &r.ask, adm, resp.body.length
+	fill := s.store.Begin(c)
 	if !fill.Storing() {
 		fill.Abort(cache.ErrClosed)
 		return nil

@@ -59,10 +59,11 @@ func TestAPostThatAPurgeOvertakesIsNotStored(t *testing.T) {
 		purge journal.Event
 		want  string
 	}{
-		"URL":    {journal.Event{Scope: journal.ScopeURL, Site: www, Value: "/a"}, "answer 2 "},
-		"prefix": {journal.Event{Scope: journal.ScopePrefix, Site: www, Value: "/"}, "answer 2 "},
-		"key":    {journal.Event{Scope: journal.ScopeKey, Value: "k"}, "answer 2 "},
-		"all":    {journal.Event{Scope: journal.ScopeAll}, "answer 2 "},
+		"URL":         {journal.Event{Scope: journal.ScopeURL, Site: www, Value: "/a"}, "answer 2 "},
+		"prefix":      {journal.Event{Scope: journal.ScopePrefix, Site: www, Value: "/"}, "answer 2 "},
+		"key":         {journal.Event{Scope: journal.ScopeKey, Value: "k"}, "answer 2 "},
+		"all":         {journal.Event{Scope: journal.ScopeAll}, "answer 2 "},
+		"another URL": {journal.Event{Scope: journal.ScopeURL, Site: www, Value: "/b"}, "answer 1 "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			came, answer := make(chan bool), make(chan bool)
