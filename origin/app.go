@@ -21,7 +21,7 @@ import (
 const (
 	appDialTimeout = 5 * time.Second
 	appIdleConns   = 512
-	appIdleTime    = 90 * time.Second
+	appIdleTime    = 4 * time.Second // Node closes after 5 s: a POST that meets that fails, as it may not be sent again
 )
 
 // app forwards to the user's own application. It is built on net/http alone, front and back, because all that an app may do

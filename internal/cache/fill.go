@@ -24,6 +24,7 @@ type FillConfig struct {
 	Admission httpcache.Admission
 	Length    int64  // of the body; -1 when not known
 	Ticket    Ticket // taken before the request went upstream
+	Own       Ticket // of the purge of Key that the response itself has meant; 0 for none
 }
 
 // passChunk and passWindow are the piece size and the number of pieces in which a body known not to be stored passes.
@@ -44,6 +45,7 @@ type Fill struct {
 	length int64 // -1 when not known
 	tags   []uint64
 	ticket Ticket
+	own    Ticket
 	chunk  int
 
 	mu       sync.Mutex // guards the fields below; locked before Store.mu
@@ -81,7 +83,7 @@ func (s *Store) Begin(c FillConfig) *Fill {
 func (s *Store) newFill(c FillConfig) *Fill {
 	f := &Fill{
 		store: s, meta: c.Admission.Meta, header: c.Admission.Header, key: string(c.Key),
-		length: c.Length, ticket: c.Ticket, chunk: s.cfg.Chunk,
+		length: c.Length, ticket: c.Ticket, own: c.Own, chunk: s.cfg.Chunk,
 		storing: c.Admission.Stored && c.Length <= s.cfg.MaxObject,
 	}
 	f.changed.L = &f.mu
@@ -216,11 +218,11 @@ func (f *Fill) keepLocked() *Object {
 	return o
 }
 
-// wantedLocked reports whether no purge has come between the request for a response and its storing.
+// wantedLocked reports whether no purge but its own has come between the request for a response and its storing.
 func (s *Store) wantedLocked(f *Fill) bool {
 	primary, _, _ := strings.Cut(f.key, "\x00")
 	gone, stale, _ := s.purges.verdict(f.key, f.tags, f.ticket)
-	return !gone && stale == 0 && !s.purges.since(f.ticket, []byte(primary))
+	return !gone && stale == 0 && !s.purges.since(f.ticket, []byte(primary), f.own)
 }
 
 // trimmed returns the chunk without more than an eighth of unused memory.

@@ -17,12 +17,13 @@ import (
 type content struct {
 	meta   *httpcache.Meta
 	header httpcache.Header
-	size   int64         // lengthUnknown while that is so
-	object *cache.Object // either this
-	store  *cache.Store  // of the object
-	fill   *cache.Fill   // or this
-	pieces *slicer       // of an object in slices
-	aged   bool          // it comes from a cache, here or below: Age belongs to it
+	size   int64            // lengthUnknown while that is so
+	object *cache.Object    // either this
+	store  *cache.Store     // of the object
+	fill   *cache.Fill      // or this
+	pieces *slicer          // of an object in slices
+	aged   bool             // it comes from a cache, here or below: Age belongs to it
+	once   httpcache.Header // fields beside header, for this request alone
 }
 
 func (s *Server) contentOf(ctx context.Context, r *request, o *cache.Object) content {
@@ -163,6 +164,16 @@ func (s *Server) appendContent(r *request, c *content, code int) []byte {
 	}
 	if c.varies(r) {
 		b = append(b, varyLine...)
+	}
+	return c.appendPassage(b, r, code)
+}
+
+// appendPassage appends what belongs to the response this time only.
+func (c *content) appendPassage(b []byte, r *request, code int) []byte {
+	for name, value := range c.once.All() {
+		if (code == int(c.meta.Status) || !leftOut(name, code, r)) && !r.replaced(name) {
+			b = appendLine(b, name, value)
+		}
 	}
 	if c.aged {
 		b = appendAge(b, c.meta.Age(r.now))

@@ -24,6 +24,7 @@ type answer struct {
 	result stats.Result
 	status int              // received from upstream; 0 when nothing came
 	below  httpcache.Header // fields that came with it, for what the tiers below say in them
+	once   httpcache.Header // those that are for the one who fetched it alone
 	vary   string
 	stored bool
 	detail string // why it was not stored, or what went wrong
@@ -153,7 +154,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 			return s.get(ctx, r, f, nil, want{whole: true})
 		}
 		a := &answer{object: s.store.Replace(old, adm), result: stats.Revalidated, status: resp.status, below: resp.header,
-			vary: adm.Meta.Vary, stored: adm.Stored, detail: adm.Detail}
+			once: adm.Once, vary: adm.Meta.Vary, stored: adm.Stored, detail: adm.Detail}
 		return s.landed(f, a)
 	}
 	if asksSlice && resp.status == http.StatusPartialContent {
@@ -188,7 +189,7 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	if adm.Stored && isEventStream(resp.header) {
 		adm = httpcache.Admission{Meta: adm.Meta, Detail: "an event stream has no end to wait for"}
 	}
-	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, vary: adm.Meta.Vary, detail: adm.Detail}
+	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, detail: adm.Detail}
 	if adm.Stored && s.slices(resp, &adm.Meta) {
 		resp.body.idle = stallLimit
 		a.object, a.stream, a.stored = s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, resp.body.length), resp, true
@@ -307,6 +308,7 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 				c.pieces.stream = a.stream
 			}
 		}
+		c.once = a.once
 		sent := s.sendContent(r, &c)
 		c.pieces.closeUnread()
 		if !sent { // the body broke off or outgrew the cache before its first reader came
@@ -324,5 +326,5 @@ func (s *Server) sendFetched(ctx context.Context, r *request, a *answer) {
 		s.alone(ctx, r, nil)
 		return
 	}
-	s.sendPassed(r, a.resp)
+	s.sendPassed(r, a.resp, nil)
 }

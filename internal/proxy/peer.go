@@ -57,7 +57,7 @@ func (s *Server) relayFrom(ctx context.Context, r *request, home *Upstream) bool
 	}
 	r.out.relayed = resp.header.Get("X-Cache")
 	r.out.result, r.out.below, r.out.status.FwdStatus = resultOf(r.out.relayed), resp.header, resp.status
-	s.sendPassed(r, resp)
+	s.sendPassed(r, resp, nil)
 	return true
 }
 

@@ -49,7 +49,7 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 		return nil
 	}
 	head := s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, size)
-	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.header, vary: adm.Meta.Vary, stored: true}
+	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, stored: true}
 	if i := head.SliceAt(span.First); head.SliceSpan(i) == span {
 		sf, _ := s.flights.join(head.AppendSliceKey(nil, i)) // the generation is new: nobody else has it
 		fill := s.store.BeginSlice(head, i, ticket)

@@ -27,7 +27,7 @@ func (s *Server) openTunnel(ctx context.Context, r *request) {
 	}
 	r.out.result, r.out.below, r.out.status.FwdStatus = stats.Pass, resp.header, resp.status
 	if resp.status != http.StatusSwitchingProtocols {
-		s.sendPassed(r, resp)
+		s.sendPassed(r, resp, nil)
 		return
 	}
 	b := append(s.appendPassed(r.buf, r, resp), "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
