@@ -26,6 +26,7 @@ type Feed struct {
 	origin string
 	node   string
 	sink   Sink          // set before the first event
+	demand *demand       // what is asked for here; nil where nothing is pushed for it
 	pushes *pusher       // nil for a node that is pushed nothing
 	mark   *journal.Mark // nil for a node that keeps nothing
 	now    func() time.Time
@@ -334,6 +335,7 @@ func (f *Feed) events() eventLog       { return &f.log }
 func (f *Feed) change() *signal        { return &f.moved }
 func (f *Feed) table() *reports        { return f.reports }
 func (f *Feed) remembers() *memory     { return f.memory }
+func (f *Feed) wants() *demand         { return f.demand }
 func (f *Feed) ahead(journal.Position) {} // it may have followed another parent meanwhile: this one catches up
 
 // ready reports whether the node knows enough of the journal to be followed.

@@ -48,6 +48,8 @@ type notes struct {
 	mu       sync.Mutex // guards the fields below
 	values   []string
 	outdated int
+	pulled   []string
+	pushed   []string
 	before   func() // called before an event is applied; nil for nothing
 }
 
@@ -298,6 +300,9 @@ func (n *network) root(cfg RootConfig, prepare func(*Root)) (r *Root, stop func(
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Get == nil {
+		cfg.Get = newShelf(10).get
+	}
 	if cfg.Dir == "" {
 		cfg.Dir = n.t.TempDir()
 	}
@@ -343,8 +348,24 @@ func (c *clock) pass(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// nothing is pushed in these tests.
+// Pull notes a piece.
+func (n *notes) Pull(_ context.Context, p *proxy.Piece) (bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.pulled = append(n.pulled, fmt.Sprintf("%s %s %d", p.Target, p.ETag, p.Span.First))
+	return true, nil
+}
 
-func (n *notes) Pull(context.Context, *proxy.Piece) (bool, error) { return false, nil }
-func (n *notes) Keeps(string, string) bool                        { return false }
-func (n *notes) Pushed(string, string, int64)                     {}
+func (n *notes) Keeps(string, string) bool { return true }
+
+func (n *notes) Pushed(_, path string, _ int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.pushed = append(n.pushed, path)
+}
+
+func (n *notes) had() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.pushed)
+}

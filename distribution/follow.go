@@ -241,11 +241,16 @@ func (f *follower) take(s *stream, via string) error {
 func (f *follower) tell(ctx context.Context, s *stream) {
 	var sent uint64
 	var b []byte
+	var demand <-chan time.Time
+	if f.feed.demand != nil {
+		t := time.NewTicker(demandEvery)
+		defer t.Stop()
+		demand = t.C
+	}
 	for {
 		changed := f.feed.reports.changed.wait()
 		list, version := f.feed.reports.since(sent)
 		sent = version
-		b = b[:0]
 		for i := range list {
 			b = list[i].append(b)
 		}
@@ -258,8 +263,11 @@ func (f *follower) tell(ctx context.Context, s *stream) {
 				return
 			}
 		}
+		b = b[:0]
 		select {
 		case <-changed:
+		case <-demand:
+			b = f.feed.demand.append(b, f.node.Group, f.feed.now())
 		case <-ctx.Done():
 			return
 		}

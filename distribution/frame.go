@@ -23,7 +23,7 @@ const (
 	kindBeat   = 'B' // time 8 | sequence 8
 	kindReport = 'R' // flags 1 | turn 8 | epoch 8 | sequence 8 | beat 8 | received 8 | pending 8 | length of the node's name 1 | name | parent's name
 	frameHead  = 5
-	maxFrame   = max(96<<10, merkle.MaxRequest, merkle.MaxAnswer) // 96 KiB are longer than any record of an event
+	maxFrame   = max(96<<10, merkle.MaxRequest, merkle.MaxAnswer, maxDemand) // 96 KiB are longer than any record of an event
 )
 
 var errFrame = errors.New("distribution: malformed frame")

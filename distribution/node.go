@@ -66,6 +66,9 @@ func New(cfg Config) *Node {
 			n.keep(f)
 		}
 		n.feeds[origin] = f
+		if cfg.Topology.Push.Budget > 0 {
+			f.demand = newDemand()
+		}
 		list := candidates(cfg.Topology, cfg.Plan, cfg.Node, origin)
 		for _, c := range list {
 			n.parents[origin] = append(n.parents[origin], c.node)
@@ -97,6 +100,13 @@ func (n *Node) keep(f *Feed) {
 
 // Feed returns how far the node has followed the journal of an origin; nil for one that the topology does not have.
 func (n *Node) Feed(origin string) *Feed { return n.feeds[origin] }
+
+// Observe counts a client's request for an object, so that what is asked for much is pushed where it is wanted.
+func (n *Node) Observe(origin, site string, path []byte, bytes int64) {
+	if f := n.feeds[origin]; f != nil && f.demand != nil {
+		f.demand.observe(site, path, bytes, n.cfg.Now())
+	}
+}
 
 // Run follows until ctx ends, and has the sink do what the events say. It runs once.
 func (n *Node) Run(ctx context.Context, sink Sink) error {

@@ -29,6 +29,7 @@ type source interface {
 	change() *signal
 	table() *reports
 	remembers() *memory
+	wants() *demand // nil where nobody counts it
 	// ahead is told of a follower whose position, of the same epoch, lies beyond the source's.
 	ahead(journal.Position)
 	ready() bool
@@ -262,18 +263,30 @@ func (s *sender) next(b []byte) (_ []byte, more bool, err error) {
 func (r *relay) listen(c net.Conn, src source) {
 	id := r.ids.Add(1)
 	defer func() { src.table().end(id, r.now()) }()
+	demand := src.wants()
+	if demand != nil {
+		defer demand.end(id)
+	}
 	br := bufio.NewReader(c)
 	room := make([]byte, 1<<10)
 	for {
 		kind, payload, err := readFrame(br, room)
-		if err != nil || kind != kindReport {
+		switch {
+		case err != nil:
+			return
+		case kind == kindDemand && demand != nil:
+			err = demand.set(id, payload, r.now())
+		case kind == kindReport:
+			var rep report
+			if rep, err = parseReport(payload); err == nil {
+				src.table().set(rep, id, r.now())
+			}
+		default:
 			return
 		}
-		rep, err := parseReport(payload)
 		if err != nil {
 			return
 		}
-		src.table().set(rep, id, r.now())
 	}
 }
 

@@ -40,14 +40,16 @@ type RootConfig struct {
 
 // Root keeps the journal of an origin and serves those who follow it.
 type Root struct {
-	cfg     RootConfig
-	journal *journal.Journal
-	relay   *relay
-	reports *reports
-	memory  *memory
-	moved   signal
-	below   []topology.Node // every hub and edge
-	started time.Time
+	cfg      RootConfig
+	journal  *journal.Journal
+	relay    *relay
+	reports  *reports
+	memory   *memory
+	demand   *demand   // nil where nothing is pushed for it
+	planning *planning // the same
+	moved    signal
+	below    []topology.Node // every hub and edge
+	started  time.Time
 
 	renewing sync.Mutex // held while an epoch begins
 
@@ -69,6 +71,12 @@ func NewRoot(cfg RootConfig) (*Root, error) {
 	for _, n := range cfg.Plan.Nodes {
 		if n.Kind == topology.KindHub || n.Kind == topology.KindEdge {
 			r.below = append(r.below, n)
+		}
+	}
+	if cfg.Topology.Push.Budget > 0 {
+		r.demand = newDemand()
+		if r.planning, err = newPlanning(r); err != nil {
+			return nil, errors.Join(fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err), j.Close())
 		}
 	}
 	if err := r.recall(); err != nil {
@@ -97,6 +105,11 @@ func (r *Root) recall() error {
 func (r *Root) Run(ctx context.Context) error {
 	t := time.NewTicker(r.cfg.Beat)
 	defer t.Stop()
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	if r.planning != nil {
+		tasks.Go(func() { r.planning.run(ctx, r.cfg.Topology.Push.Every) })
+	}
 	for {
 		select {
 		case <-t.C:
@@ -143,6 +156,7 @@ func (r *Root) change() *signal    { return &r.moved }
 func (r *Root) table() *reports    { return r.reports }
 func (r *Root) ready() bool        { return true }
 func (r *Root) remembers() *memory { return r.memory }
+func (r *Root) wants() *demand     { return r.demand }
 func (r *Root) lastBeat() beat {
 	r.mu.Lock()
 	defer r.mu.Unlock()

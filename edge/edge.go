@@ -34,12 +34,13 @@ type Config struct {
 	Listener  net.Listener // Run closes it
 	Dial      func(ctx context.Context, to topology.Node) (net.Conn, error)
 	Locator   Locator
-	Secret    string                             // of the lab's nodes, by which parents believe what this one says about a client
-	Guard     proxy.Guard                        // of the clients' requests; nil lets all pass
-	Feed      func(origin string) proxy.Feed     // how far this node has followed the journals of origins; nil follows none
-	Inner     func(target string) func(net.Conn) // answers other nodes on connections handed over; nil answers none
-	CacheDir  string                             // of the cache on disk; "" does without
-	Seek      func()                             // called before each access to a file of it; may be nil
+	Secret    string                                              // of the lab's nodes, by which parents believe what this one says about a client
+	Popular   func(origin, site string, path []byte, bytes int64) // counts what clients ask for; nil counts nothing
+	Guard     proxy.Guard                                         // of the clients' requests; nil lets all pass
+	Feed      func(origin string) proxy.Feed                      // how far this node has followed the journals of origins; nil follows none
+	Inner     func(target string) func(net.Conn)                  // answers other nodes on connections handed over; nil answers none
+	CacheDir  string                                              // of the cache on disk; "" does without
+	Seek      func()                                              // called before each access to a file of it; may be nil
 	Stats     *stats.Node
 	Log       *slog.Logger
 	AccessLog io.Writer        // takes a line for each request; nil takes none
@@ -71,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 	parents := newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats)
 	base := proxy.Config{
 		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, Eviction: cfg.Topology.Edges[i].Eviction, MaxHead: maxHead,
-		Feed: cfg.Feed, Inner: cfg.Inner, Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
+		Feed: cfg.Feed, Inner: cfg.Inner, Popular: cfg.Popular, Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
 		Parents: parents, Secret: cfg.Secret, Guard: cfg.Guard, Locate: locate(cfg.Locator),
 		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
 		ClientConns: clientConns, Encode: true, Known: insiders(cfg.Plan, cfg.Topology),

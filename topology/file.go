@@ -19,14 +19,15 @@ type file struct {
 	Sites    table[host, siteEntry]      `key:"sites" doc:"Host names that are served. Default: www below the zone, from the first origin."`
 	Records  table[recordName, recEntry] `key:"records" doc:"Further names in the zone, relative to it; @ is the zone itself."`
 
-	Limits         table[label, limitEntry] `key:"limits" doc:"Rate limits that every edge applies before any other work, by name."`
-	TrustedProxies list[trustedProxy]       `key:"trusted_proxies" doc:"Networks of proxies before the edges: the client is the right-most address of X-Forwarded-For that is not one of theirs."`
+	Limits table[label, limitEntry] `key:"limits" doc:"Rate limits that every edge applies before any other work, by name."`
+	Push   pushEntry                `key:"push" doc:"Pushing what is asked for much to the regions that want it, before their clients ask."`
+
+	TrustedProxies list[trustedProxy] `key:"trusted_proxies" doc:"Networks of proxies before the edges: the client is the right-most address of X-Forwarded-For that is not one of theirs."`
 
 	Addresses labAddresses `key:"addresses" doc:"Addresses of what a network has one of, instead of 127.0.0.1: for nodes that run in containers or on machines of their own."`
 
 	Scrubbers later `key:"scrubbers" later:"scrubbing comes with a later version"`
 	Rules     later `key:"rules" later:"rules come with a later version"`
-	Push      later `key:"push" later:"pushing comes with a later version"`
 	Prices    later `key:"prices" later:"billing comes with a later version"`
 	Alerts    later `key:"alerts" later:"alerts come with a later version"`
 	Routing   later `key:"routing" later:"routing policies come with a later version"`
@@ -35,6 +36,11 @@ type file struct {
 type labAddresses struct {
 	Admin   address `key:"admin" doc:"Where the admin API and the dashboard are. The API answers under this address too."`
 	Gateway address `key:"gateway" doc:"Where the gateway and the resolvers of all client places are, each with a port of its own. Edges believe its X-Forwarded-For."`
+}
+
+type pushEntry struct {
+	Budget size     `key:"budget" default:"0" max:"16TiB" doc:"Bytes of pushed objects that each region, a hub with its edges, is to hold at most; 0 pushes nothing but what the push command says."`
+	Every  duration `key:"every" default:"5s" min:"1s" max:"1h" doc:"Time between two plans of what to push where."`
 }
 
 // later is the type of a reserved key.

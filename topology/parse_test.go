@@ -33,6 +33,7 @@ func TestDefaultsOfTheSmallestFile(t *testing.T) {
 			{Name: "tokyo", At: tokyo, Weight: 1, Networks: []netip.Prefix{netip.MustParsePrefix("198.18.1.0/24")}},
 		},
 		Sites: []Site{{Host: "www.cdn.test", Origin: "main", Customer: "default", Cache: SiteCache{Collapse: true, Compress: true, StaleIfError: 24 * time.Hour, CutOff: 10 * time.Second}}},
+		Push:  Push{Every: 5 * time.Second},
 	}
 	same(t, top, want)
 	if cwd, _ := os.Getwd(); top.Dir != cwd {
@@ -113,6 +114,8 @@ func TestEveryKeyChangesItsField(t *testing.T) {
 		{"sites.www.cdn.test.cache.ttl=1d", func(t *Topology) any { return t.Sites[0].Cache.TTL }, 24 * time.Hour},
 		{"sites.www.cdn.test.cache.query=sort", func(t *Topology) any { return t.Sites[0].Cache.Query }, QuerySort},
 		{"sites.www.cdn.test.cache.query=drop", func(t *Topology) any { return t.Sites[0].Cache.Query }, QueryDrop},
+		{"push.budget=64MiB", func(t *Topology) any { return t.Push.Budget }, Bytes(64 << 20)},
+		{"push.every=1s", func(t *Topology) any { return t.Push.Every }, time.Second},
 		{"sites.www.cdn.test.cache.cut_off=1h", func(t *Topology) any { return t.Sites[0].Cache.CutOff }, time.Hour},
 		{"sites.www.cdn.test.cache.stale_if_error=0", func(t *Topology) any { return t.Sites[0].Cache.StaleIfError }, time.Duration(0)},
 		{"sites.www.cdn.test.access={/: token, /a/: signed, /b: public}", func(t *Topology) any { return t.Sites[0].Access },
@@ -246,7 +249,7 @@ func TestFaultsComeInOrderAndOptionsLast(t *testing.T) {
 	_, err := Parse("net.yaml", []byte("edges: { paris: { ram: 1 } }\nnonsense: 1\n"), "", []string{"edges.tokyo.ram=2", "edges.paris.servers=x"})
 	want := `net.yaml:1:1: origins: there is no origin; write origins: { main: { at: Ashburn } }
 net.yaml:1:24: edges.paris.ram: "1" has no unit; write 1B, 1KiB, 1MiB, 1GiB, 1TiB, 1KB, 1MB, 1GB or 1TB
-net.yaml:2:1: nonsense: unknown key; the keys here are version, name, zone, seed, fallback, defaults, dns, origins, hubs, edges, clients, links, sites, records, limits, trusted_proxies, addresses
+net.yaml:2:1: nonsense: unknown key; the keys here are version, name, zone, seed, fallback, defaults, dns, origins, hubs, edges, clients, links, sites, records, limits, push, trusted_proxies, addresses
 --set edges.paris.servers=x: edges.paris.servers: "x" is not a whole number
 --set edges.tokyo.ram=2: edges.tokyo.ram: "2" has no unit; write 2B, 2KiB, 2MiB, 2GiB, 2TiB, 2KB, 2MB, 2GB or 2TB`
 	if err == nil || err.Error() != want {

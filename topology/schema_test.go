@@ -72,7 +72,7 @@ func TestSchemaSaysWhatDecodingDoes(t *testing.T) {
 	if edge["additionalProperties"] != false {
 		t.Error("the schema lets unknown keys through")
 	}
-	if _, ok := property(t, "properties")["push"]; ok {
+	if _, ok := property(t, "properties")["prices"]; ok {
 		t.Error("the schema has a reserved key")
 	}
 	for _, c := range []struct {

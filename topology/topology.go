@@ -63,6 +63,8 @@ type Topology struct {
 	Sites   []Site
 	Records []Record
 
+	Push Push
+
 	Limits         []Limit
 	TrustedProxies []netip.Prefix
 
@@ -70,6 +72,12 @@ type Topology struct {
 	Gateway netip.Addr // of the gateway and of every place's resolver; the zero Addr gives each place addresses of its own
 
 	index atomic.Pointer[index] // made by find
+}
+
+// Push says what is pushed without being told to.
+type Push struct {
+	Budget Bytes         // of each region; 0 pushes nothing
+	Every  time.Duration // between two plans
 }
 
 // DNS configures the authoritative servers.

@@ -329,6 +329,9 @@ func (s *Server) observe(r *request, n int64) {
 		s.cfg.Stats.Flow(topology.Ref{Kind: topology.KindClient, Name: c.Place}, n, r.out.ttfb)
 	}
 	if r.ask.Cacheable() {
+		if s.cfg.Popular != nil {
+			s.cfg.Popular(r.site.Origin, r.site.Host, r.target, n)
+		}
 		s.cfg.Stats.Object(r.site.Host, r.target, r.out.result == stats.Hit || r.out.result == stats.Stale)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"cdnlab/topology"
 )
 
-// Config is what a tier needs. All but Peers, Feed, Inner, Guard, Locate and Record is required.
+// Config is what a tier needs. All but Peers, Feed, Inner, Popular, Guard, Locate and Record is required.
 type Config struct {
 	Node        topology.Node
 	Topology    *topology.Topology
@@ -33,15 +33,16 @@ type Config struct {
 	Eviction    string         // its policy; "" is "lru"
 	Disk        topology.Bytes // budget of its part on disk, in CacheDir; 0 is none
 	CacheDir    string
-	Seek        func()                             // called before each access to a file of the cache; may be nil
-	MaxHead     int                                // bytes of a request's head; that of a parent is larger, since each tier adds to it
-	Encode      bool                               // in content codings what clients may have so
-	Secret      string                             // of the lab's nodes; "" trusts nobody
-	ClientConns int                                // connections that one address may have at a time; 0 is no limit
-	Known       func(netip.Addr) bool              // addresses that ClientConns is not about; nil knows none
-	Feed        func(origin string) Feed           // how far this node has followed the journals of origins; nil follows none
-	Inner       func(target string) func(net.Conn) // answers other nodes of the lab on connections handed over; nil, as its result, answers none
-	Guard       Guard                              // of the clients' requests; nil lets all pass
+	Seek        func()                                              // called before each access to a file of the cache; may be nil
+	MaxHead     int                                                 // bytes of a request's head; that of a parent is larger, since each tier adds to it
+	Encode      bool                                                // in content codings what clients may have so
+	Secret      string                                              // of the lab's nodes; "" trusts nobody
+	ClientConns int                                                 // connections that one address may have at a time; 0 is no limit
+	Known       func(netip.Addr) bool                               // addresses that ClientConns is not about; nil knows none
+	Feed        func(origin string) Feed                            // how far this node has followed the journals of origins; nil follows none
+	Inner       func(target string) func(net.Conn)                  // answers other nodes of the lab on connections handed over; nil, as its result, answers none
+	Popular     func(origin, site string, path []byte, bytes int64) // counts what clients ask for; nil counts nothing
+	Guard       Guard                                               // of the clients' requests; nil lets all pass
 	Stats       *stats.Node
 	Log         *slog.Logger
 	Locate      func(netip.Addr) Client // places clients; nil places none
