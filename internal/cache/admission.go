@@ -30,8 +30,9 @@ func newFilter(c *Config) evict.Admission {
 
 // Refusal is why the filter of a store does not take a response.
 type Refusal struct {
-	Why  string // a sentence
-	Soon bool   // the next fetch of it is likely to be stored
+	Why   string // a sentence
+	Soon  bool   // the next fetch of it is likely to be stored
+	Final bool   // none is, ever
 }
 
 // Admit asks the filter whether a response is to be stored, before Begin or PutSliced; nil says that it is. A filter that counts
@@ -49,13 +50,13 @@ func (s *Store) Admit(c *FillConfig, above bool) *Refusal {
 	a := &s.cfg.Admission
 	switch a.Name {
 	case "second-hit":
-		return &Refusal{"asked for the first time: the cache takes it at the second request", true}
+		return &Refusal{Why: "asked for the first time: the cache takes it at the second request", Soon: true}
 	case "leave-copy-down":
-		return &Refusal{"the tier above had to fetch it as well: the cache takes what is stored there", true}
+		return &Refusal{Why: "the tier above had to fetch it as well: the cache takes what is stored there", Soon: true}
 	case "size":
-		return &Refusal{fmt.Sprintf("longer than the %d bytes that the cache takes", a.Size), false}
+		return &Refusal{Why: fmt.Sprintf("longer than the %d bytes that the cache takes", a.Size), Final: true}
 	}
-	return &Refusal{fmt.Sprintf("left out by chance: the cache takes %g %% of what it fetches", 100*a.Probability), false}
+	return &Refusal{Why: fmt.Sprintf("left out by chance: the cache takes %g %% of what it fetches", 100*a.Probability)}
 }
 
 // holds reports whether something is stored for a request, as far as can be told without a look at a file.

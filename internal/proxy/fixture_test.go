@@ -59,6 +59,8 @@ type setup struct {
 	encode   bool
 	cache    string // options of www.cdn.test
 	dir      string // of a cache on disk; "" for none
+
+	admission topology.Admission
 }
 
 // start starts a tier whose parents answer as the scripts say, each on a server of its own.
@@ -113,7 +115,7 @@ func prepare(t testing.TB, set setup, scripts ...script) *tier {
 		set.ram = 64 << 20
 	}
 	node, _ := plan.Node("paris-1")
-	f.proxy = New(Config{Node: node, Topology: top, Listener: ln, Parents: f.parents, RAM: set.ram, MaxHead: 16 << 10, Secret: secret,
+	f.proxy = New(Config{Node: node, Topology: top, Listener: ln, Parents: f.parents, RAM: set.ram, Admission: set.admission, MaxHead: 16 << 10, Secret: secret,
 		Stats: f.stats, Log: slog.New(slog.DiscardHandler), Now: f.clock, Drain: set.drain, Record: f.record, Locate: locate,
 		Guard: set.guard, Patience: set.patience, Encode: set.encode, Disk: 256 << 20, CacheDir: set.dir})
 	return f
