@@ -107,7 +107,7 @@ type site struct {
 	*topology.Site
 	host   []byte
 	policy httpcache.Policy
-	stats  *stats.Site
+	stats  *stats.Group
 }
 
 // New prepares a tier.
