@@ -123,11 +123,18 @@ func TestACrowdAtTheSecondRequest(t *testing.T) {
 func TestWhatIsNotAdmittedDoesNotQueue(t *testing.T) {
 	const clients = 50
 	for _, lines := range [][]string{nil, {"Range: bytes=5-9"}} {
-		for _, admission := range []topology.Admission{upTo1000, never, copyDown} {
-			t.Run(fmt.Sprint(admission.Rule, lines), func(t *testing.T) {
-				gate, all, known := make(chan struct{}), make(chan struct{}), 1
-				if admission == copyDown { // whether it is taken the next time shows only then
+		for _, tt := range []struct {
+			admission topology.Admission
+			control   string
+		}{{upTo1000, "max-age=60"}, {never, "max-age=60"}, {copyDown, "max-age=60"}, {topology.Admission{}, "private"}} {
+			t.Run(fmt.Sprint(tt.control, tt.admission.Rule, lines), func(t *testing.T) {
+				admission, head := tt.admission, dated+"Cache-Control: "+tt.control+"\r\nETag: \"v\"\r\n"
+				gate, all, known, first := make(chan struct{}), make(chan struct{}), 1, 1
+				switch {
+				case admission == copyDown: // whether it is taken the next time shows only then
 					known = 2
+				case tt.control == "private" && lines != nil: // the first asks for a slice, and then as its client did
+					first = 2
 				}
 				body := pattern(2000 + 1<<20*len(lines)) // ranges are of something in slices
 				f := start(t, setup{admission: admission}, func(c *call) bool {
@@ -135,15 +142,16 @@ func TestWhatIsNotAdmittedDoesNotQueue(t *testing.T) {
 					case c.number < known:
 					case c.number == known:
 						<-gate
+					case c.number == first:
 					case c.number == clients+known-1:
 						close(all)
 					default:
 						<-all
 					}
 					if r := c.field("Range"); r != "" {
-						return c.write(reply("206 Partial Content", dated+"Cache-Control: max-age=60\r\nETag: \"v\"\r\nContent-Range: bytes "+partOf(r, len(body))+"\r\n", cut(body, r)))
+						return c.write(reply("206 Partial Content", head+"Content-Range: bytes "+partOf(r, len(body))+"\r\n", cut(body, r)))
 					}
-					return c.write(reply("200 OK", dated+"Cache-Control: max-age=60\r\nETag: \"v\"\r\n", body))
+					return c.write(reply("200 OK", head, body))
 				})
 				for range known - 1 {
 					f.get("/a", lines...)
