@@ -35,6 +35,9 @@ type Refusal struct {
 	Final bool   // none is, ever
 }
 
+// AdmitsAll reports whether the filter takes whatever it is asked about.
+func (s *Store) AdmitsAll() bool { return s.filter == evict.Always{} }
+
 // Admit asks the filter whether a response is to be stored, before Begin or PutSliced; nil says that it is. A filter that counts
 // requests counts each call. above says that the tier above had the response stored, or that there is none above.
 func (s *Store) Admit(c *FillConfig, above bool) *Refusal {

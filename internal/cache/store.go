@@ -36,8 +36,8 @@ type Store struct {
 	most int64 // how long a body may be
 	tier *tier // nil without a disk
 
-	mu        sync.Mutex // guards the fields below
-	filter    evict.Admission
+	mu        sync.Mutex      // guards the fields below
+	filter    evict.Admission // which one it is does not change
 	entries   entries
 	bytes     int64 // of the entries
 	reserved  int64 // by fills
