@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"cdnlab/internal/journal"
 	"cdnlab/internal/place"
 	"cdnlab/internal/proxy"
 	"cdnlab/internal/stats"
@@ -34,10 +35,12 @@ type Config struct {
 	Listener  net.Listener // Run closes it
 	Dial      func(ctx context.Context, to topology.Node) (net.Conn, error)
 	Locator   Locator
-	Secret    string      // of the lab's nodes, by which parents believe what this one says about a client
-	Guard     proxy.Guard // of the clients' requests; nil lets all pass
-	CacheDir  string      // of the cache on disk; "" does without
-	Seek      func()      // called before each access to a file of it; may be nil
+	Secret    string                             // of the lab's nodes, by which parents believe what this one says about a client
+	Guard     proxy.Guard                        // of the clients' requests; nil lets all pass
+	Feed      func(origin string) proxy.Feed     // how far this node has followed the journals of origins; nil follows none
+	Inner     func(target string) func(net.Conn) // answers other nodes on connections handed over; nil answers none
+	CacheDir  string                             // of the cache on disk; "" does without
+	Seek      func()                             // called before each access to a file of it; may be nil
 	Stats     *stats.Node
 	Log       *slog.Logger
 	AccessLog io.Writer        // takes a line for each request; nil takes none
@@ -74,7 +77,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{parents: parents}
 	base := proxy.Config{
 		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, Eviction: cfg.Topology.Edges[i].Eviction, Admission: cfg.Topology.Edges[i].Admission, MaxHead: maxHead,
-		Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
+		Feed: cfg.Feed, Inner: cfg.Inner, Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
 		Parents: parents, Secret: cfg.Secret, Guard: cfg.Guard, Locate: locate(cfg.Locator),
 		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
 		ClientConns: clientConns, Encode: true, Known: insiders(cfg.Plan, cfg.Topology),
@@ -124,3 +127,20 @@ func (s *Server) Run(ctx context.Context) error {
 	defer flush()
 	return s.proxy.Run(ctx)
 }
+
+// Apply implements distribution.Sink, once the server runs.
+func (s *Server) Apply(e journal.Event) { s.proxy.Apply(e) }
+
+// Outdated implements distribution.Sink, as Apply does.
+func (s *Server) Outdated(origin string) { s.proxy.Outdated(origin) }
+
+// Pull implements distribution.Puller.
+func (s *Server) Pull(ctx context.Context, p *proxy.Piece) (brought bool, err error) {
+	return s.proxy.Pull(ctx, p)
+}
+
+// Pushed implements distribution.Puller.
+func (s *Server) Pushed(site, path string, size int64) { s.proxy.Pushed(site, path, size) }
+
+// Keeps implements distribution.Puller: an object is kept by its home in the PoP.
+func (s *Server) Keeps(site, path string) bool { return s.proxy.Keeps(site, path) }

@@ -91,19 +91,13 @@ func (p *parents) add(c *chain, nodes []topology.Node, counters *stats.Node) {
 	c.groups, c.servers = append(c.groups, g), append(c.servers, servers)
 }
 
-// ringOf makes the ring of servers when it is first needed: of a large fleet it takes a moment. All have the same capacity.
+// ringOf is the ring of servers, whose names the plan keeps unique and which are 254 at most.
 func ringOf(nodes []topology.Node) func() *ring.Ring {
-	return sync.OnceValue(func() *ring.Ring {
-		members := make([]ring.Member, len(nodes))
-		for i, n := range nodes {
-			members[i] = ring.Member{Name: string(n.Name), Capacity: 1}
-		}
-		r, err := ring.New(members)
-		if err != nil {
-			panic(err) // the names of nodes are unique, and 254 servers have room
-		}
-		return r
-	})
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = string(n.Name)
+	}
+	return ring.Equal(names)
 }
 
 // Choose implements proxy.Parents.

@@ -1,6 +1,7 @@
 package mgmt
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -18,6 +19,7 @@ type Audited struct {
 	Path   string    `json:"path"` // with its query
 	Status int       `json:"status"`
 	Origin string    `json:"origin,omitempty"` // of the page that made it
+	Detail string    `json:"detail,omitempty"` // what the body asked for
 }
 
 // audit keeps the last calls that changed something, or were refused.
@@ -49,9 +51,9 @@ func (s *Server) audited(next http.Handler) http.Handler {
 		}
 		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(status, r)
-		c := Audited{time.Now().UTC(), r.RemoteAddr, r.Method, r.URL.RequestURI(), status.status, r.Header.Get("Origin")}
+		c := Audited{time.Now().UTC(), r.RemoteAddr, r.Method, r.URL.RequestURI(), status.status, r.Header.Get("Origin"), status.detail}
 		s.audit.add(c)
-		s.cfg.Log.Info("admin call", "method", c.Method, "path", c.Path, "client", c.Client, "status", c.Status)
+		s.cfg.Log.Info("admin call", "method", c.Method, "path", c.Path, "client", c.Client, "status", c.Status, "detail", c.Detail)
 	})
 }
 
@@ -59,6 +61,14 @@ func (s *Server) audited(next http.Handler) http.Handler {
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	detail string
+}
+
+// note tells the audit what a call is about, where its path does not.
+func note(w http.ResponseWriter, format string, args ...any) {
+	if s, ok := w.(*statusWriter); ok {
+		s.detail = fmt.Sprintf(format, args...)
+	}
 }
 
 func (w *statusWriter) WriteHeader(status int) {

@@ -4,149 +4,229 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"cdnlab/topology"
 )
 
-// PurgeSpec is the body of POST /api/v1/purge: one of the first four fields, and Soft.
+// PurgeSpec is the body of POST /api/v1/purge: one of URL, Prefix, Key and All, and what there is to say about it.
 type PurgeSpec struct {
 	URL    string `json:"url,omitempty"`
 	Prefix string `json:"prefix,omitempty"` // of URLs, such as www.cdn.test/img/
 	Key    string `json:"key,omitempty"`    // a surrogate key: Surrogate-Key or Cache-Tag of the response
 	All    bool   `json:"all,omitempty"`
+	Site   string `json:"site,omitempty"` // of Key and All: the site that is meant; "" is every one
 	Soft   bool   `json:"soft,omitempty"` // stale from now on, not gone
+	Wait   string `json:"wait,omitempty"` // how long the call waits until it is done everywhere: "5s", which is the default; "0" does not wait
 }
 
-// Purged tells which caches have done it when the call returns.
+// Purged tells how far a purge is when the call returns: it stands in the journals of the origins, and reaches every cache that is alive.
 type Purged struct {
-	Nodes  []string      `json:"nodes"`
-	Failed []PurgeFailed `json:"failed"` // empty when all of them have
+	Nodes []AppliedNode `json:"nodes"` // every hub and edge
+	// Unreachable are nodes of which nobody has heard for a while. They purge before they serve anything unvalidated when they come back.
+	Unreachable []string   `json:"unreachable"`
+	Pending     []string   `json:"pending"`          // nodes that were alive and had not applied it when the call had waited for so long
+	Staleness   float64    `json:"max_staleness_ms"` // the longest that a live node may have served what was purged after it was in the journal
+	Journals    []Position `json:"journals"`
 }
 
-// PurgeFailed is a cache that has not purged, as far as is known.
-type PurgeFailed struct {
-	Node  string `json:"node"`
-	Error string `json:"error"`
+// Position is where a purge stands in the journal of an origin.
+type Position struct {
+	Origin string `json:"origin"`
+	Epoch  string `json:"epoch"`
+	Seq    uint64 `json:"seq"`
 }
 
-func (p PurgeSpec) query() (url.Values, error) {
-	v := url.Values{}
-	for name, value := range map[string]string{"url": p.URL, "prefix": p.Prefix, "key": p.Key} {
+const (
+	defaultWait = 5 * time.Second
+	maxWait     = 30 * time.Second
+	lost        = 3 // seconds without a word after which a node is unreachable
+)
+
+// Purges that may be made per second, and at once.
+const (
+	purgeRate  = 500
+	purgeBurst = 1000
+)
+
+// event turns a spec into an event of the journals of origins.
+func (p PurgeSpec) event(t *topology.Topology) (event url.Values, origins []string, err error) {
+	event = url.Values{"kind": {"purge"}}
+	given := 0
+	for scope, value := range map[string]string{"url": p.URL, "prefix": p.Prefix, "key": p.Key} {
 		if value != "" {
-			v.Set(name, value)
+			given++
+			event.Set("scope", scope)
+			event.Set("value", value)
 		}
 	}
 	if p.All {
-		v.Set("all", "true")
+		given++
+		event.Set("scope", "all")
 	}
-	if len(v) != 1 {
-		return nil, fmt.Errorf("want one of url, prefix, key and all, got %d", len(v))
+	if given != 1 {
+		return nil, nil, fmt.Errorf("want one of url, prefix, key and all, got %d", given)
 	}
 	if p.Soft {
-		v.Set("soft", "true")
+		event.Set("soft", "true")
 	}
-	return v, nil
+	host := p.Site
+	if p.URL != "" || p.Prefix != "" {
+		if p.Site != "" {
+			return nil, nil, fmt.Errorf("site goes with key and all: a %s names its own", event.Get("scope"))
+		}
+		var target string
+		host, target = splitURL(p.URL + p.Prefix)
+		event.Set("value", target)
+	}
+	if host == "" && p.Site == "" && p.URL == "" && p.Prefix == "" {
+		for i := range t.Origins {
+			origins = append(origins, t.Origins[i].Name)
+		}
+		return event, origins, nil
+	}
+	site, ok := t.Site(host)
+	if !ok {
+		return nil, nil, &unknownSite{host}
+	}
+	event.Set("site", site.Host)
+	return event, []string{site.Origin}, nil
 }
 
-// addPurge has every cache purge: hubs before edges, which could else fetch from a hub what is about to go.
+// unknownSite says that what is to be purged is of no site of this lab.
+type unknownSite struct{ host string }
+
+func (e *unknownSite) Error() string { return fmt.Sprintf("no site %q", e.host) }
+
+// splitURL takes a URL apart, the scheme of which is of no account and may be missing.
+func splitURL(s string) (host, target string) {
+	if _, rest, ok := strings.Cut(s, "://"); ok {
+		s = rest
+	}
+	end := strings.IndexAny(s, "/?")
+	if end < 0 {
+		end = len(s)
+	}
+	host, target = s[:end], s[end:]
+	target, _, _ = strings.Cut(target, "#")
+	if !strings.HasPrefix(target, "/") {
+		target = "/" + target
+	}
+	return host, target
+}
+
+func (p PurgeSpec) wait() (time.Duration, error) {
+	switch p.Wait {
+	case "":
+		return defaultWait, nil
+	case "0":
+		return 0, nil
+	}
+	d, err := time.ParseDuration(p.Wait)
+	if err != nil || d < 0 || d > maxWait {
+		return 0, fmt.Errorf("wait: want a duration up to %s such as 5s, got %.40q", maxWait, p.Wait)
+	}
+	return d, nil
+}
+
+// addPurge serves POST /api/v1/purge.
 func (s *Server) addPurge(w http.ResponseWriter, r *http.Request) {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxFaultSpec))
 	dec.DisallowUnknownFields()
 	var spec PurgeSpec
-	err := dec.Decode(&spec)
-	if err != nil {
+	if err := dec.Decode(&spec); err != nil {
 		writeError(w, http.StatusBadRequest, `want a JSON object such as {"key": "product-7", "soft": true}: %v`, err)
 		return
 	}
-	query, err := spec.query()
+	note(w, "purge %s", spec)
+	out, status, err := s.purge(r.Context(), spec)
 	if err != nil {
-		writeError(w, http.StatusBadRequest, "purge: %v", err)
-		return
-	}
-	out := Purged{Nodes: []string{}, Failed: []PurgeFailed{}}
-	for _, nodes := range s.purgeOrder() {
-		refused, status := s.purgeNodes(r.Context(), nodes, query, &out)
-		if refused != "" {
-			writeError(w, status, "purge: %s", refused)
-			return
+		if status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "1")
 		}
+		writeError(w, status, "purge: %v", err)
+		return
 	}
 	writeJSON(w, http.StatusOK, out)
 }
 
-// purgeOrder lists the nodes in the order in which they purge, those of a list at once: what a node fetches once it has purged must
-// not come from one that has not. The servers of a PoP fetch from each other, so that they do it twice.
-func (s *Server) purgeOrder() (lists [3][]topology.Node) {
-	for _, n := range s.cfg.Plan.Nodes {
-		switch n.Kind {
-		case topology.KindHub:
-			lists[0] = append(lists[0], n)
-		case topology.KindEdge:
-			lists[1] = append(lists[1], n)
-			if len(s.cfg.Plan.Group(topology.Ref{Kind: n.Kind, Name: n.Group})) > 1 {
-				lists[2] = append(lists[2], n)
-			}
-		}
+// String is for the audit.
+func (p PurgeSpec) String() string {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err.Error()
 	}
-	return lists
+	return string(b)
 }
 
-// purgeNodes has nodes purge at once. refused is the sentence of one for which the purge makes no sense.
-func (s *Server) purgeNodes(ctx context.Context, nodes []topology.Node, query url.Values, out *Purged) (refused string, status int) {
-	type result struct {
-		status int
-		err    error
+// purge makes a purge. status is that of an answer which tells the error.
+func (s *Server) purge(ctx context.Context, spec PurgeSpec) (out Purged, status int, err error) {
+	event, origins, err := spec.event(s.cfg.Topology)
+	if err != nil {
+		if u, ok := err.(*unknownSite); ok {
+			return out, http.StatusNotFound, fmt.Errorf("%w; the sites are %s", u, s.view.siteNames())
+		}
+		return out, http.StatusBadRequest, err
 	}
-	results := make([]result, len(nodes))
-	var group errgroup.Group
-	group.SetLimit(atOnce)
-	for i, n := range nodes {
-		group.Go(func() error {
-			results[i].status, results[i].err = s.purgeNode(ctx, n, query)
-			return nil
+	wait, err := spec.wait()
+	if err != nil {
+		return out, http.StatusBadRequest, err
+	}
+	if !s.purges.Allow() {
+		return out, http.StatusTooManyRequests, fmt.Errorf("more than %d in a second", purgeRate)
+	}
+	all := make([]Progress, len(origins))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, origin := range origins {
+		group.Go(func() (err error) {
+			all[i], err = s.appendEvent(ctx, origin, cloneValues(event), wait, 0)
+			return err
 		})
 	}
-	_ = group.Wait() // results holds the errors
-	for i, n := range nodes {
-		switch r := results[i]; {
-		case r.err == nil:
-			if !slices.Contains(out.Nodes, string(n.Name)) {
-				out.Nodes = append(out.Nodes, string(n.Name))
-			}
-		case r.status == http.StatusBadRequest || r.status == http.StatusNotFound:
-			refused, status = r.err.Error(), r.status
-		default:
-			if !slices.ContainsFunc(out.Failed, func(f PurgeFailed) bool { return f.Node == string(n.Name) }) {
-				out.Failed = append(out.Failed, PurgeFailed{string(n.Name), r.err.Error()})
-			}
-		}
+	if err := group.Wait(); err != nil {
+		return out, http.StatusBadGateway, err
 	}
-	return refused, status
+	return purged(all), http.StatusOK, nil
 }
 
-func (s *Server) purgeNode(ctx context.Context, n topology.Node, query url.Values) (status int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+n.HTTP.String()+"/-/purge?"+query.Encode(), nil)
-	if err != nil {
-		return 0, err
+func cloneValues(v url.Values) url.Values {
+	c := url.Values{}
+	for name, values := range v {
+		c[name] = slices.Clone(values)
 	}
-	req.Header.Set("Cdnlab-Secret", s.cfg.Secret)
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return 0, reason(ctx, err)
+	return c
+}
+
+// purged puts together what became of a purge in several journals: a node has done it when it has done it in each.
+func purged(all []Progress) Purged {
+	out := Purged{Nodes: []AppliedNode{}, Unreachable: []string{}, Pending: []string{}}
+	for _, p := range all {
+		out.Journals = append(out.Journals, Position{p.Origin, p.Epoch, p.Seq})
+		out.Staleness = max(out.Staleness, p.Staleness)
+		for i, n := range p.Nodes {
+			if i == len(out.Nodes) {
+				out.Nodes = append(out.Nodes, n)
+				continue
+			}
+			o := &out.Nodes[i]
+			o.Applied = o.Applied && n.Applied
+			o.After, o.Heard = max(o.After, n.After), max(o.Heard, n.Heard)
+		}
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNoContent {
-		return resp.StatusCode, nil
+	for _, n := range out.Nodes {
+		switch {
+		case n.Applied:
+		case n.Heard > 0 && n.Heard < lost:
+			out.Pending = append(out.Pending, n.Node)
+		default:
+			out.Unreachable = append(out.Unreachable, n.Node)
+		}
 	}
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // the status alone will do
-	return resp.StatusCode, fmt.Errorf("%s", strings.TrimSpace(string(said)))
+	return out
 }

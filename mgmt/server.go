@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"cdnlab/topology"
 )
 
@@ -58,6 +60,7 @@ type Server struct {
 	objects  *httputil.ReverseProxy
 	live     *live
 	audit    audit
+	purges   *rate.Limiter
 	stopping chan struct{} // closed when Run's context has ended
 	client   *http.Client  // towards the nodes
 }
@@ -77,6 +80,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:    cfg,
 		view:   newTopology(cfg.Topology, cfg.Plan),
 		client: &http.Client{Transport: transport},
+		purges: rate.NewLimiter(purgeRate, purgeBurst),
 		live:   newLive(), stopping: make(chan struct{}),
 	}
 	s.objects = s.newObjectProxy(transport)
@@ -134,7 +138,9 @@ func (s *Server) newRoutes() []route {
 		{"GET", "/api/v1/audit", "the last calls that changed something, or were to", false, s.getAudit},
 		{"GET", "/api/v1/topology", "nodes, client places and sites with their addresses", false, s.getTopology},
 		{"GET", "/api/v1/explain", "?url=&from=: why this PoP, what each tier did", false, s.getExplain},
-		{"POST", "/api/v1/purge", "the body says what the caches are to forget: one of url, prefix, key and all; soft makes it stale", true, s.addPurge},
+		{"POST", "/api/v1/purge", "the body says what the caches are to forget: one of url, prefix, key and all; site, soft, wait", true, s.addPurge},
+		{"POST", "/api/v1/push", "the body says what to bring to the caches before it is asked for: urls, to, wait", true, s.addPush},
+		{"GET", "/api/v1/tree", "how far each hub and edge has followed the journals of the origins", false, s.getTree},
 		{"GET", "/api/v1/faults", "the faults that hold", false, s.getFaults},
 		{"POST", "/api/v1/faults", "the body says what goes wrong: target, down, reset, latency, jitter, loss, bandwidth, slow_disk, for", true, s.addFault},
 		{"DELETE", "/api/v1/faults", "?id=: end a fault", true, s.removeFault},

@@ -48,6 +48,12 @@ func newApp(s *Server, u *url.URL) *app {
 
 // ServeHTTP answers a request that is not for the node itself.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.takeInner(w, r) {
+		return
+	}
+	if at := a.s.position(r.Header.Get(secretHeader)); at != "" { // before the app is asked
+		w.Header().Set(positionHeader, at)
+	}
 	rec := &recorder{ResponseWriter: w, start: a.s.cfg.Now(), now: a.s.cfg.Now}
 	body := &countedBody{ReadCloser: r.Body}
 	r.Body = body

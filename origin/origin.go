@@ -29,6 +29,7 @@ type Config struct {
 	Secret    string         // of the lab's nodes: what a request says about its client is believed with it; kind Builtin requires it
 	MaxObject topology.Bytes // how large an uploaded object may be; 0 is 1 GiB
 
+	Tree    Tree    // of the origin's changes; nil has none
 	Locator Locator // places clients that come without an edge; nil places none
 	Stats   *stats.Node
 	Log     *slog.Logger

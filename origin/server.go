@@ -29,7 +29,14 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if s.probe.Serve(ctx) {
 		return
 	}
+	if s.takeInner(ctx) {
+		return
+	}
+	at := s.position(string(ctx.Request.Header.Peek(secretHeader))) // before the content is read
 	known := s.route(ctx)
+	if at != "" {
+		ctx.Response.Header.Set(positionHeader, at)
+	}
 	ctx.Response.Header.Add("Server-Timing", s.serverTiming(start))
 	s.count(ctx, start, known)
 }

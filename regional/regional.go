@@ -8,7 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"cdnlab/internal/journal"
 	"cdnlab/internal/proxy"
+	"cdnlab/internal/ring"
 	"cdnlab/internal/stats"
 	"cdnlab/topology"
 )
@@ -26,9 +28,11 @@ type Config struct {
 	Plan     *topology.Plan
 	Listener net.Listener // Run closes it
 	Dial     func(ctx context.Context, to topology.Node) (net.Conn, error)
-	Secret   string // of the lab's nodes: what an edge says about its client is believed with it
-	CacheDir string // of the cache on disk; "" does without
-	Seek     func() // called before each access to a file of it; may be nil
+	Secret   string                             // of the lab's nodes: what an edge says about its client is believed with it
+	Feed     func(origin string) proxy.Feed     // how far this node has followed the journals of origins; nil follows none
+	Inner    func(target string) func(net.Conn) // answers other nodes on connections handed over; nil answers none
+	CacheDir string                             // of the cache on disk; "" does without
+	Seek     func()                             // called before each access to a file of it; may be nil
 	Stats    *stats.Node
 	Log      *slog.Logger
 	Now      func() time.Time // nil is time.Now
@@ -36,7 +40,11 @@ type Config struct {
 }
 
 // Server is one server of a hub.
-type Server struct{ proxy *proxy.Server }
+type Server struct {
+	proxy   *proxy.Server
+	servers func() *ring.Ring // of the hub
+	self    int               // in it
+}
 
 // New prepares a hub's server.
 func New(cfg Config) (*Server, error) {
@@ -47,11 +55,27 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Server{proxy.New(proxy.Config{
+	s := &Server{}
+	s.servers, s.self = serversOf(cfg)
+	s.proxy = proxy.New(proxy.Config{
 		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Hubs[i].RAM, Eviction: cfg.Topology.Hubs[i].Eviction, Admission: cfg.Topology.Hubs[i].Admission, MaxHead: maxHead,
-		Disk: cfg.Topology.Hubs[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
+		Feed: cfg.Feed, Inner: cfg.Inner, Disk: cfg.Topology.Hubs[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
 		Parents: newOrigins(cfg), Secret: cfg.Secret, Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
-	})}, nil
+	})
+	return s, nil
+}
+
+// serversOf returns the ring over the servers of the hub, as edges see it, and the place of this one.
+func serversOf(cfg Config) (func() *ring.Ring, int) {
+	self := 0
+	var names []string
+	for i, n := range cfg.Plan.Group(topology.Ref{Kind: cfg.Node.Kind, Name: cfg.Node.Group}) {
+		names = append(names, string(n.Name))
+		if n.Name == cfg.Node.Name {
+			self = i
+		}
+	}
+	return ring.Equal(names), self
 }
 
 // Run serves until ctx ends, then waits up to Config.Drain for the requests under way. It runs once.
@@ -84,4 +108,24 @@ func (o origins) Close() {
 	for _, u := range o {
 		u.Close()
 	}
+}
+
+// Apply implements distribution.Sink, once the server runs.
+func (s *Server) Apply(e journal.Event) { s.proxy.Apply(e) }
+
+// Outdated implements distribution.Sink, as Apply does.
+func (s *Server) Outdated(origin string) { s.proxy.Outdated(origin) }
+
+// Pull implements distribution.Puller.
+func (s *Server) Pull(ctx context.Context, p *proxy.Piece) (brought bool, err error) {
+	return s.proxy.Pull(ctx, p)
+}
+
+// Pushed implements distribution.Puller.
+func (s *Server) Pushed(site, path string, size int64) { s.proxy.Pushed(site, path, size) }
+
+// Keeps implements distribution.Puller: an object is kept by the server of the hub that edges ask for it.
+func (s *Server) Keeps(site, path string) bool {
+	hash, ok := s.proxy.KeyHash(site, path)
+	return ok && s.servers().Owner(hash) == s.self
 }

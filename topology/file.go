@@ -224,6 +224,7 @@ type cacheEntry struct {
 	Negative     table[errorStatus, duration] `key:"negative" doc:"How long errors are fresh that do not say so themselves, by status (404) or class (5xx). Errors about one request alone, such as 401 and 429, are never stored."`
 	Compress     onOff                        `key:"compress" default:"on" doc:"Whether edges send what is stored in gzip, zstd or br to clients that accept it, where its type is one that shrinks."`
 	Collapse     onOff                        `key:"collapse" default:"on" doc:"Whether requests for an object that is being fetched wait for that one fetch; off lets each make its own."`
+	CutOff       duration                     `key:"cut_off" default:"10s" min:"2s" max:"365d" doc:"For how long a node serves what it has stored without word from the distribution tree, which comes once a second. After that it validates first, as it could have missed a purge."`
 	StaleIfError duration                     `key:"stale_if_error" default:"24h" max:"365d" doc:"How long past its freshness a response is served while nothing can be fetched. 0 is never."`
 }
 

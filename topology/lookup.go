@@ -84,6 +84,23 @@ func (t *Topology) Edge(name string) (*Edge, bool) {
 	return e, ok
 }
 
+// Disk is how much of its cache a node keeps on disk; 0 for one that keeps none.
+func (t *Topology) Disk(n Node) Bytes {
+	switch n.Kind {
+	case KindEdge:
+		if e, ok := t.Edge(n.Group); ok {
+			return e.Disk
+		}
+	case KindHub:
+		for i := range t.Hubs {
+			if t.Hubs[i].Name == n.Group {
+				return t.Hubs[i].Disk
+			}
+		}
+	}
+	return 0
+}
+
 // Client finds a client place by name.
 func (t *Topology) Client(name string) (*Client, bool) {
 	c, ok := t.find().clients[name]

@@ -32,7 +32,7 @@ func TestDefaultsOfTheSmallestFile(t *testing.T) {
 			{Name: "paris", At: paris, Weight: 1, Networks: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/24")}},
 			{Name: "tokyo", At: tokyo, Weight: 1, Networks: []netip.Prefix{netip.MustParsePrefix("198.18.1.0/24")}},
 		},
-		Sites: []Site{{Host: "www.cdn.test", Origin: "main", Customer: "default", Cache: SiteCache{Collapse: true, Compress: true, StaleIfError: 24 * time.Hour}}},
+		Sites: []Site{{Host: "www.cdn.test", Origin: "main", Customer: "default", Cache: SiteCache{Collapse: true, Compress: true, StaleIfError: 24 * time.Hour, CutOff: 10 * time.Second}}},
 	}
 	same(t, top, want)
 	if cwd, _ := os.Getwd(); top.Dir != cwd {
@@ -117,6 +117,7 @@ func TestEveryKeyChangesItsField(t *testing.T) {
 		{"sites.www.cdn.test.cache.ttl=1d", func(t *Topology) any { return t.Sites[0].Cache.TTL }, 24 * time.Hour},
 		{"sites.www.cdn.test.cache.query=sort", func(t *Topology) any { return t.Sites[0].Cache.Query }, QuerySort},
 		{"sites.www.cdn.test.cache.query=drop", func(t *Topology) any { return t.Sites[0].Cache.Query }, QueryDrop},
+		{"sites.www.cdn.test.cache.cut_off=1h", func(t *Topology) any { return t.Sites[0].Cache.CutOff }, time.Hour},
 		{"sites.www.cdn.test.cache.stale_if_error=0", func(t *Topology) any { return t.Sites[0].Cache.StaleIfError }, time.Duration(0)},
 		{"sites.www.cdn.test.access={/: token, /a/: signed, /b: public}", func(t *Topology) any { return t.Sites[0].Access },
 			[]AccessRule{{"/", AccessToken}, {"/a/", AccessSigned}, {"/b", AccessPublic}}},

@@ -43,7 +43,7 @@ func (b *builder) defaultSite() {
 
 func (b *builder) siteCache(e *cacheEntry) SiteCache {
 	c := SiteCache{
-		TTL: e.TTL.v, Query: QueryRule(e.Query.i), Collapse: e.Collapse.v, StaleIfError: e.StaleIfError.v, ShareCookies: e.ShareCookies.v, Compress: e.Compress.v,
+		TTL: e.TTL.v, Query: QueryRule(e.Query.i), Collapse: e.Collapse.v, StaleIfError: e.StaleIfError.v, CutOff: e.CutOff.v, ShareCookies: e.ShareCookies.v, Compress: e.Compress.v,
 		Headers: values(e.Headers.v, func(h keyHeader) string { return h.v }), Cookies: values(e.Cookies.v, func(n cookieName) string { return n.v }),
 	}
 	name := func(p parameter) string { return p.v }

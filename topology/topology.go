@@ -204,6 +204,7 @@ type SiteCache struct {
 	ShareCookies bool          // responses that set a cookie are stored even when they do not say that they may be shared
 	Negative     []NegativeTTL // the first one that fits counts
 	Collapse     bool          // requests for an object that is being fetched wait for that fetch
+	CutOff       time.Duration // how long what is stored is served without word from the tree; validated after that
 	StaleIfError time.Duration // how long past its freshness a response may be served while every parent fails; 0 never
 }
 

@@ -24,7 +24,8 @@ const (
 type Purge struct {
 	Scope Scope
 	Value string
-	Soft  bool // they are stale from now on, and may be validated or stand in for errors; otherwise they are gone
+	Soft  bool   // they are stale from now on, and may be validated or stand in for errors; otherwise they are gone
+	Site  string // of ScopeTag: the host whose responses are meant; "" is all
 }
 
 // Purge makes the responses that it names unusable, those included whose fetch is under way with a Ticket from before. It takes
@@ -41,7 +42,7 @@ func (s *Store) Purge(p Purge, now int64) {
 	defer s.tier.logging.Unlock()
 	r := purgeRecord{kind: recordKind(p.Scope), soft: p.Soft, ticket: s.purge(p, now), time: now, value: []byte(p.Value)}
 	if p.Scope == ScopeTag {
-		r.value = binary.BigEndian.AppendUint64(nil, tagHash(p.Value))
+		r.value = binary.BigEndian.AppendUint64(nil, p.tag())
 	}
 	s.tier.note(&r, &s.purges)
 }
@@ -134,7 +135,7 @@ func (l *purgeLog) rule(p Purge, now int64) {
 	l.ruled = l.now
 	at := stamp{l.now, now}
 	if p.Scope == ScopeTag {
-		l.tag(tagHash(p.Value), p.Soft, at)
+		l.tag(p.tag(), p.Soft, at)
 	} else {
 		l.other(p, at)
 	}
@@ -199,10 +200,13 @@ func (l *purgeLog) verdict(key string, tags []uint64, checked Ticket) (gone bool
 		}
 	}
 	soft(l.allSoft)
+	site := xxhash.Sum64String(hostOf(key))
 	for _, t := range tags {
-		s := l.tags[t]
-		gone = gone || s.hard.at > checked
-		soft(s.soft)
+		for _, hash := range [...]uint64{t, tagAt(site, t)} {
+			s := l.tags[hash]
+			gone = gone || s.hard.at > checked
+			soft(s.soft)
+		}
 	}
 	for i := len(l.others.list) - 1; i >= 0 && l.others.list[i].at > checked; i-- {
 		if r := &l.others.list[i]; r.names(key) {
@@ -259,6 +263,27 @@ const maxTags = 1024
 
 // tagHash is the same in every process: it outlives them on disk.
 func tagHash(tag string) uint64 { return xxhash.Sum64String(tag) }
+
+// tagAt is the hash of a surrogate key at one site alone.
+func tagAt(site, tag uint64) uint64 {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], site)
+	binary.BigEndian.PutUint64(b[8:], tag)
+	return xxhash.Sum64(b[:])
+}
+
+func (p *Purge) tag() uint64 {
+	if p.Site == "" {
+		return tagHash(p.Value)
+	}
+	return tagAt(xxhash.Sum64String(p.Site), tagHash(p.Value))
+}
+
+// hostOf returns the host that a key begins with.
+func hostOf(key string) string {
+	host, _, _ := strings.Cut(key, "/")
+	return host
+}
 
 // tagsOf returns the hashes of the surrogate keys of a response: those of Surrogate-Key have spaces between them, those of
 // Cache-Tag commas. ok is false when there are too many to look after.

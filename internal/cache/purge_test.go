@@ -50,21 +50,24 @@ func TestPurge(t *testing.T) {
 		a, ab  string  // what becomes of host/a, with tags x and y, and of host/a/b, with tag y
 	}{
 		{"nothing", nil, "fresh", "fresh"},
-		{"a key", []Purge{{ScopeKey, "host/a", false}}, "nothing", "fresh"},
-		{"a key, softly", []Purge{{ScopeKey, "host/a", true}}, "stale for 9m0s", "fresh"},
-		{"another key", []Purge{{ScopeKey, "host/", false}, {ScopeKey, "host/", true}}, "fresh", "fresh"},
-		{"a prefix", []Purge{{ScopePrefix, "host/a", false}}, "nothing", "nothing"},
-		{"a longer prefix", []Purge{{ScopePrefix, "host/a/", false}}, "fresh", "nothing"},
-		{"a prefix, softly", []Purge{{ScopePrefix, "host/", true}}, "stale for 9m0s", "stale for 9m0s"},
-		{"a tag", []Purge{{ScopeTag, "x", false}}, "nothing", "fresh"},
-		{"a tag of both", []Purge{{ScopeTag, "y", false}}, "nothing", "nothing"},
-		{"a tag, softly", []Purge{{ScopeTag, "y", true}}, "stale for 9m0s", "stale for 9m0s"},
-		{"a tag that nothing has", []Purge{{ScopeTag, "z", false}}, "fresh", "fresh"},
-		{"a tag, softly and then hard", []Purge{{ScopeTag, "x", true}, {ScopeTag, "x", false}}, "nothing", "fresh"},
-		{"a tag, softly twice", []Purge{{ScopeTag, "x", true}, {ScopeTag, "x", true}}, "stale for 8m0s", "fresh"},
+		{"a key", []Purge{{ScopeKey, "host/a", false, ""}}, "nothing", "fresh"},
+		{"a key, softly", []Purge{{ScopeKey, "host/a", true, ""}}, "stale for 9m0s", "fresh"},
+		{"another key", []Purge{{ScopeKey, "host/", false, ""}, {ScopeKey, "host/", true, ""}}, "fresh", "fresh"},
+		{"a prefix", []Purge{{ScopePrefix, "host/a", false, ""}}, "nothing", "nothing"},
+		{"a longer prefix", []Purge{{ScopePrefix, "host/a/", false, ""}}, "fresh", "nothing"},
+		{"a prefix, softly", []Purge{{ScopePrefix, "host/", true, ""}}, "stale for 9m0s", "stale for 9m0s"},
+		{"a tag", []Purge{{ScopeTag, "x", false, ""}}, "nothing", "fresh"},
+		{"a tag of both", []Purge{{ScopeTag, "y", false, ""}}, "nothing", "nothing"},
+		{"a tag, softly", []Purge{{ScopeTag, "y", true, ""}}, "stale for 9m0s", "stale for 9m0s"},
+		{"a tag that nothing has", []Purge{{ScopeTag, "z", false, ""}}, "fresh", "fresh"},
+		{"a tag, softly and then hard", []Purge{{ScopeTag, "x", true, ""}, {ScopeTag, "x", false, ""}}, "nothing", "fresh"},
+		{"a tag, softly twice", []Purge{{ScopeTag, "x", true, ""}, {ScopeTag, "x", true, ""}}, "stale for 8m0s", "fresh"},
+		{"a tag of a site", []Purge{{ScopeTag, "x", false, "host"}}, "nothing", "fresh"},
+		{"a tag of a site, softly", []Purge{{ScopeTag, "x", true, "host"}}, "stale for 9m0s", "fresh"},
+		{"a tag of another site", []Purge{{ScopeTag, "y", false, "hos"}, {ScopeTag, "y", true, ""}}, "stale for 8m0s", "stale for 8m0s"},
 		{"all", []Purge{{Scope: ScopeAll}}, "nothing", "nothing"},
 		{"all, softly", []Purge{{Scope: ScopeAll, Soft: true}}, "stale for 9m0s", "stale for 9m0s"},
-		{"a tag and a key, softly", []Purge{{ScopeTag, "x", true}, {ScopeKey, "host/a", true}}, "stale for 9m0s", "fresh"},
+		{"a tag and a key, softly", []Purge{{ScopeTag, "x", true, ""}, {ScopeKey, "host/a", true, ""}}, "stale for 9m0s", "fresh"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := New(Config{Budget: 1 << 20})
@@ -87,7 +90,7 @@ func TestPurge(t *testing.T) {
 }
 
 func TestPurgeTakesAllVariants(t *testing.T) {
-	for _, p := range []Purge{{ScopeKey, "k", false}, {ScopeKey, "k", true}, {ScopePrefix, "k", false}, {ScopeTag, "x", false}, {ScopeTag, "x", true}} {
+	for _, p := range []Purge{{ScopeKey, "k", false, ""}, {ScopeKey, "k", true, ""}, {ScopePrefix, "k", false, ""}, {ScopeTag, "x", false, ""}, {ScopeTag, "x", true, ""}} {
 		s := New(Config{Budget: 1 << 20})
 		adm := tagged("x")
 		adm.Meta.Vary = "a"
@@ -108,7 +111,7 @@ func TestPurgeTakesAllVariants(t *testing.T) {
 }
 
 func TestAFetchUnderWayIsPurgedToo(t *testing.T) {
-	for _, p := range []Purge{{ScopeKey, "k", false}, {ScopeKey, "k", true}, {ScopePrefix, "", false}, {ScopeTag, "x", false}, {ScopeTag, "x", true}, {Scope: ScopeAll}, {Scope: ScopeAll, Soft: true}} {
+	for _, p := range []Purge{{ScopeKey, "k", false, ""}, {ScopeKey, "k", true, ""}, {ScopePrefix, "", false, ""}, {ScopeTag, "x", false, ""}, {ScopeTag, "x", true, ""}, {Scope: ScopeAll}, {Scope: ScopeAll, Soft: true}} {
 		s := New(Config{Budget: 1 << 20})
 		f := s.Begin(FillConfig{Key: []byte("k"), Ask: askFor(), Admission: tagged("x"), Length: 0, Ticket: s.Ticket()})
 		s.Purge(p, minute)
@@ -121,10 +124,10 @@ func TestAFetchUnderWayIsPurgedToo(t *testing.T) {
 func TestWhatIsForgottenOfPurgesCountsAsPurged(t *testing.T) {
 	for name, flood := range map[string]func(*Store){
 		"tags": func(s *Store) {
-			many(s, tagHistory, func(i int) Purge { return Purge{ScopeTag, fmt.Sprint("other", i), false} })
+			many(s, tagHistory, func(i int) Purge { return Purge{ScopeTag, fmt.Sprint("other", i), false, ""} })
 		},
 		"prefixes": func(s *Store) {
-			many(s, otherHistory, func(i int) Purge { return Purge{ScopePrefix, fmt.Sprint("other", i), false} })
+			many(s, otherHistory, func(i int) Purge { return Purge{ScopePrefix, fmt.Sprint("other", i), false, ""} })
 		},
 	} {
 		s := New(Config{Budget: 1 << 20})
@@ -153,7 +156,7 @@ func many(s *Store, n int, purge func(int) Purge) {
 func TestAValidatedResponseIsNoLongerPurged(t *testing.T) {
 	s := New(Config{Budget: 1 << 20})
 	keep(t, s, "k", tagged("x"), askFor())
-	s.Purge(Purge{ScopeTag, "x", true}, minute)
+	s.Purge(Purge{ScopeTag, "x", true, ""}, minute)
 	old, _ := s.Find([]byte("k"), askFor())
 	fresh := tagged("z")
 	fresh.Meta.ResponseTime = 2 * minute
@@ -161,11 +164,11 @@ func TestAValidatedResponseIsNoLongerPurged(t *testing.T) {
 	if got := holds(s, "k", askFor()); got != "fresh" {
 		t.Errorf("after its validation it is %s, want fresh", got)
 	}
-	s.Purge(Purge{ScopeTag, "x", false}, minute)
+	s.Purge(Purge{ScopeTag, "x", false, ""}, minute)
 	if got := holds(s, "k", askFor()); got != "fresh" {
 		t.Errorf("after a purge of the tag that it had it is %s, want fresh", got)
 	}
-	s.Purge(Purge{ScopeTag, "z", false}, minute)
+	s.Purge(Purge{ScopeTag, "z", false, ""}, minute)
 	if got := holds(s, "k", askFor()); got != "nothing" {
 		t.Errorf("after a purge of the tag that it has now it is %s, want nothing", got)
 	}
@@ -249,6 +252,6 @@ func BenchmarkPurgeOfATag(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() { // a tag of 100,000 of a million objects
-		s.Purge(Purge{ScopeTag, "x", false}, 0)
+		s.Purge(Purge{ScopeTag, "x", false, ""}, 0)
 	}
 }

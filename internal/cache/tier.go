@@ -471,7 +471,7 @@ func (l *purgeLog) replay(records []purgeRecord) map[string]Ticket {
 		case r.kind == recordKind(ScopeTag):
 			l.tag(binary.BigEndian.Uint64(r.value), r.soft, stamp{r.ticket, r.time})
 		default:
-			l.other(Purge{Scope(r.kind), string(r.value), r.soft}, stamp{r.ticket, r.time})
+			l.other(Purge{Scope: Scope(r.kind), Value: string(r.value), Soft: r.soft}, stamp{r.ticket, r.time})
 		}
 		l.now, l.ruled = r.ticket, r.ticket
 	}

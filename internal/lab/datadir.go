@@ -20,6 +20,7 @@ import (
 //	lock     held while it runs            token    opens state-changing admin calls (0600)
 //	lab.json State of the running lab      secret   authenticates calls between nodes (0600)
 //	origin/NAME  objects of that origin    cache/NODE  cached objects of that node
+//	journal/NAME what that origin has told its tree
 //
 // token and secret are elsewhere where Options.KeyDir says so.
 type dataDir struct {

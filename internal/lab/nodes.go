@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"cdnlab/distribution"
 	"cdnlab/dnsredirect"
 	"cdnlab/edge"
 	"cdnlab/mgmt"
-	"cdnlab/origin"
 	"cdnlab/regional"
 	"cdnlab/topology"
 )
@@ -40,18 +40,22 @@ func (w *wiring) node(n topology.Node, s *sockets) (runner, error) {
 		return dnsredirect.New(dnsredirect.Config{Node: n, Topology: w.top, Plan: w.plan, Locator: w.locator, HTTP: ln,
 			PacketConn: w.links.datagrams(udp, w.locator), Listener: tcp, Dial: w.dialer(n), Stats: counters, Log: log, Now: time.Now})
 	case topology.KindOrigin:
-		return origin.New(origin.Config{Node: n, Topology: w.top, Listener: ln, DataDir: filepath.Join(w.dir.path, "origin", string(n.Name)),
-			Token: w.token, Secret: w.secret, Locator: w.locator, Stats: counters, Log: log, Seek: w.disks.of(n.Name), Drain: w.opt.Drain})
+		return w.origin(n, ln, counters, log)
 	case topology.KindHub:
-		return regional.New(regional.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: ln, Dial: w.dialer(n), Secret: w.secret,
-			CacheDir: w.cacheDir(n), Seek: w.disks.of(n.Name), Stats: counters, Log: log, Now: time.Now, Drain: w.opt.Drain})
+		return w.member(n, func(t *distribution.Node) (cacheNode, error) {
+			return regional.New(regional.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: ln, Dial: w.dialer(n), Secret: w.secret,
+				Feed: follows(t), Inner: t.Take, CacheDir: w.cacheDir(n), Seek: w.disks.of(n.Name), Stats: counters, Log: log, Now: time.Now, Drain: w.opt.Drain})
+		})
 	case topology.KindEdge:
 		guard, err := w.scrubbers.guard(n.Name, w.top)
 		if err != nil {
 			return nil, fmt.Errorf("start edge %s: %w", n.Name, err)
 		}
-		return edge.New(edge.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: w.links.lastMile(ln, n, w.plan, w.locator), Dial: w.dialer(n),
-			Locator: w.locator, Secret: w.secret, Guard: guard, CacheDir: w.cacheDir(n), Seek: w.disks.of(n.Name), Stats: counters, Log: log, AccessLog: w.opt.AccessLog, Now: time.Now, Drain: w.opt.Drain})
+		return w.member(n, func(t *distribution.Node) (cacheNode, error) {
+			return edge.New(edge.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: w.links.lastMile(ln, n, w.plan, w.locator), Dial: w.dialer(n),
+				Locator: w.locator, Secret: w.secret, Guard: guard, Feed: follows(t), Inner: t.Take, CacheDir: w.cacheDir(n), Seek: w.disks.of(n.Name),
+				Stats: counters, Log: log, AccessLog: w.opt.AccessLog, Now: time.Now, Drain: w.opt.Drain})
+		})
 	}
 	return nil, fmt.Errorf("start %s: a %s is no node", n.Name, n.Kind)
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -30,6 +31,7 @@ type conn struct {
 
 	pending []byte    // read from the connection, not yet due; the reader's alone
 	due     time.Time // when pending may be handed out
+	pushed  atomic.Bool
 }
 
 func newConn(c net.Conn, p Path, read, write direction) *conn {
@@ -105,6 +107,10 @@ func Dial(ctx context.Context, path Path, dial func(context.Context) (net.Conn, 
 // NetConn returns what the connection wraps, so that its state can be asked for. Reading or writing there goes past the link.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
+// Pushed makes the connection one on which both ends send unasked from now on: what has the reader wait, and what is written, takes
+// half an RTT each, and no turns are paid for.
+func (c *conn) Pushed() { c.pushed.Store(true) }
+
 // abort breaks the connection off: its peer gets a RST.
 func (c *conn) abort() {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
@@ -120,10 +126,11 @@ func (c *conn) end() { c.close.Do(func() { close(c.closed) }) }
 // Read reads at most what the link carries at once, and returns when it would have arrived.
 func (c *conn) Read(b []byte) (int, error) {
 	if c.pending == nil {
+		began := time.Now()
 		n, err := c.Conn.Read(b[:min(len(b), c.path.chunk())])
 		c.due = time.Time{}
 		if n > 0 {
-			c.due = c.arrival(n)
+			c.due = c.arrival(n, began)
 		} else if err != io.EOF {
 			return 0, err
 		}
@@ -143,9 +150,16 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// arrival says when n bytes that the connection gave now are due.
-func (c *conn) arrival(n int) time.Time {
-	at := c.path.carry(time.Now(), n, c.in)
+// arrival says when n bytes are due that the connection gave now to a read that began earlier.
+func (c *conn) arrival(n int, began time.Time) time.Time {
+	now := time.Now()
+	at := c.path.carry(now, n, c.in)
+	if c.pushed.Load() {
+		if half := c.path.turn() / 2; now.Sub(began) > half/2 { // else they set out together with what was read last
+			at = at.Add(half)
+		}
+		return at
+	}
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	if c.turn.due {
@@ -157,9 +171,15 @@ func (c *conn) arrival(n int) time.Time {
 
 // Write writes as fast as the link carries. What answers it begins a turn.
 func (c *conn) Write(b []byte) (written int, err error) {
-	c.turn.Lock()
-	c.turn.due = true
-	c.turn.Unlock()
+	if c.pushed.Load() {
+		if err := c.cross(&c.write, time.Now().Add(c.path.turn()/2), c.out); err != nil {
+			return 0, err
+		}
+	} else {
+		c.turn.Lock()
+		c.turn.due = true
+		c.turn.Unlock()
+	}
 	for written < len(b) {
 		part := b[written:min(len(b), written+min(c.path.chunk(), len(b)))]
 		if err := c.cross(&c.write, c.path.carry(time.Now(), len(part), c.out), c.out); err != nil {

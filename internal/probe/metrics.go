@@ -61,6 +61,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		send(prometheus.GaugeValue, "cache_bytes", "Bytes in the cache, keys and heads included.", float64(s.Cache.Bytes))
 		send(prometheus.GaugeValue, "cache_budget_bytes", "Bytes that the cache may hold.", float64(s.Cache.Budget))
 		counter("cache_evictions_total", "Objects evicted to make room.", s.Cache.Evictions)
+		if p := s.Cache.Pushed; p.Bytes > 0 {
+			send(prometheus.GaugeValue, "cache_pushed_objects", "Objects that came before a client had asked for them.", float64(p.Objects))
+			counter("cache_pushed_bytes_total", "Bytes of objects that came before a client had asked for them.", uint64(p.Bytes))
+			send(prometheus.GaugeValue, "cache_pushed_unrequested_bytes", "Bytes of those objects that no client has asked for yet.", float64(p.Unrequested))
+		}
 		if d := s.Cache.Disk; d.Budget > 0 {
 			send(prometheus.GaugeValue, "cache_disk_objects", "Objects on disk.", float64(d.Objects))
 			send(prometheus.GaugeValue, "cache_disk_bytes", "Bytes of the cache on disk.", float64(d.Bytes))

@@ -261,3 +261,22 @@ func TestRangesOfWhatIsNotAdmitted(t *testing.T) {
 		})
 	}
 }
+
+// Nobody has asked for what is pushed, and it is stored.
+func TestWhatIsPushedIsAdmitted(t *testing.T) {
+	for _, admission := range []topology.Admission{secondHit, copyDown, never} {
+		for _, size := range []int{2000, 9 << 20} {
+			l := newLibrary(size)
+			f := start(t, setup{ram: 256 << 20, admission: admission}, l.serve)
+			for i, p := range piecesOf(l.body, `"v1"`) {
+				if _, err := f.proxy.Pull(t.Context(), p); err != nil {
+					t.Fatalf("%s: piece %d of %d bytes: %v", admission.Rule, i, size, err)
+				}
+			}
+			f.settled()
+			if a := f.get("/film"); !strings.HasPrefix(a.header.Get("X-Cache"), "HIT") || a.body != l.body {
+				t.Errorf("%s: a client gets %s and %d bytes, want a hit", admission.Rule, a.header.Get("X-Cache"), len(a.body))
+			}
+		}
+	}
+}

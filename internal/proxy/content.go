@@ -52,6 +52,9 @@ func (s *Server) sendHit(ctx context.Context, r *request, o *cache.Object, d htt
 		r.out.result = stats.Hit
 	}
 	r.out.status = httpcache.CacheStatus{Hit: true, HasTTL: true, TTL: d.TTL}
+	if s.pushed.hit(r.key) {
+		r.out.status.Detail = pushedDetail
+	}
 	c := s.contentOf(ctx, r, o)
 	c.aged = true
 	switch {

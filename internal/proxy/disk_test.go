@@ -160,7 +160,7 @@ func TestAPurgeOutlivesARestart(t *testing.T) {
 	f := start(t, set, numbered)
 	f.get("/1/10")
 	f.get("/2/10")
-	f.order("POST", "url=http://www.cdn.test/1/10")
+	f.purgeURL("/1/10")
 	f.stop()
 	f = start(t, set, numbered)
 	for target, want := range map[string]string{"/1/10": "MISS, paris-1", "/2/10": "HIT, paris-1"} {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"cdnlab/internal/journal"
 	"cdnlab/internal/stats"
 	"cdnlab/topology"
 )
@@ -29,15 +30,17 @@ const (
 
 // outgoing is a request on its way upstream. Its head is built once and serves every try.
 type outgoing struct {
-	home       *Upstream     // to be asked before the parents; nil for none
-	head       []byte        // request line and fields, without framing and the empty line
-	isHead     bool          // the method is HEAD
-	repeatable bool          // safe and without a body: it may be sent a second time
-	upgrade    bool          // asks for a tunnel
-	condition  bool          // has a precondition: a 304 may come
-	ranged     bool          // the client asked for a range, or is a tier that knows whether one did: a 206 may come
-	patience   time.Duration // from its end to the head of the response
-	empty      bool          // has no body though its method may have one: Content-Length says so (RFC 9110 §8.6)
+	home       *Upstream        // to be asked before the parents; nil for none
+	head       []byte           // request line and fields, without framing and the empty line
+	isHead     bool             // the method is HEAD
+	repeatable bool             // safe and without a body: it may be sent a second time
+	upgrade    bool             // asks for a tunnel
+	feed       Feed             // judges whether a response may be stored; nil where it does not matter
+	claimed    journal.Position // of feed, before the request
+	condition  bool             // has a precondition: a 304 may come
+	ranged     bool             // the client asked for a range, or is a tier that knows whether one did: a 206 may come
+	patience   time.Duration    // from its end to the head of the response
+	empty      bool             // has no body though its method may have one: Content-Length says so (RFC 9110 §8.6)
 	body       requestBody
 	interim    func(*responseHead) // takes 1xx responses but 100, which answers this node's own Expect, and 101
 }
@@ -65,6 +68,7 @@ type response struct {
 	body   *body
 	upload *upload       // of the request's body, while that goes on beside the response
 	took   time.Duration // until the head was here
+	behind bool          // may be of before a purge: it must not be stored
 }
 
 // exchange sends a request on one connection and reads the head of the response. A kept connection that turns out to be

@@ -28,6 +28,7 @@ type answer struct {
 	stored bool
 	soon   bool   // it was not stored, but is likely to be the next time
 	detail string // why it was not stored, or what went wrong
+	again  bool   // others who asked at the same time may fare better
 
 	slice int64 // that the stream begins with
 	part  bool  // and ends with
@@ -141,6 +142,9 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		}
 		return s.landed(f, s.instead(r, old, why))
 	}
+	if resp.behind && !resp.ofTier() {
+		return s.unstored(ctx, r, f, resp, &w)
+	}
 	if resp.ofTier() || old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
 		return s.landed(f, s.instead(r, old, failureOf(resp)))
 	}
@@ -171,6 +175,15 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		return s.get(ctx, r, f, nil, want{})
 	}
 	return s.take(r, f, resp, &rr, ticket)
+}
+
+// unstored passes the answer of a parent on that is behind. It says nothing about what is stored, and nothing to other requests.
+func (s *Server) unstored(ctx context.Context, r *request, f *flight, resp *response, w *want) *answer {
+	if w.noneMatch != "" || w.modifiedSince != "" || w.span.Length > 0 { // not what the client asked for
+		resp.close()
+		return s.get(ctx, r, f, nil, want{})
+	}
+	return s.landed(f, &answer{resp: resp, result: stats.Miss, status: resp.status, below: resp.header, detail: behindDetail, again: true})
 }
 
 func (s *Server) landed(f *flight, a *answer) *answer {

@@ -21,7 +21,7 @@ type flight struct {
 	fill *cache.Fill
 	fail *refusal
 	vary string // fields by which the answer varies
-	bad  bool   // the answer was an error that is not shared
+	bad  bool   // the answer was an error that is not shared, or came from a parent that is behind
 	soon bool   // the cache did not take the answer, but is likely to take the next
 }
 
@@ -50,7 +50,8 @@ func (f *flights) land(fl *flight, a *answer, arriving bool) {
 	if fl == nil {
 		return
 	}
-	fl.fail, fl.vary, fl.bad, fl.soon = a.fail, a.vary, a.resp != nil && a.status >= http.StatusInternalServerError, a.soon
+	fl.fail, fl.vary, fl.soon = a.fail, a.vary, a.soon
+	fl.bad = a.again || a.resp != nil && a.status >= http.StatusInternalServerError
 	if arriving {
 		fl.fill = a.fill
 	} else {

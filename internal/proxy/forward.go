@@ -72,8 +72,8 @@ func rootOf(err error) error {
 }
 
 // forward sends a request to the parents in their order, behind the home of the object if that is another server of the PoP, until one has an answer. Tries after the first are for requests that
-// may be repeated and for those of which nothing was sent. A 5xx that a tier made counts as a failed try; when no parent does
-// better, it is the answer.
+// may be repeated and for those of which nothing was sent. A 5xx that a tier made counts as a failed try, as does an answer of before a
+// purge; when no parent does better, it is the answer.
 func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site, hash uint64) (*response, error) {
 	var room [maxTries]*Upstream
 	start := time.Now()
@@ -92,8 +92,11 @@ func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site
 		if !isClients(err) {
 			s.cfg.Parents.Report(u, err == nil, s.cfg.Now())
 		}
+		if err == nil {
+			resp.behind = out.behind(resp)
+		}
 		switch {
-		case err == nil && (!resp.ofTier() || resp.slow() || !out.repeatable): // another way to what hangs would hang too
+		case err == nil && !resp.behind && (!resp.ofTier() || resp.slow() || !out.repeatable): // another way to what hangs would hang too
 			last.close()
 			return resp, nil
 		case err == nil:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cdnlab/internal/httpcache"
+	"cdnlab/internal/journal"
 )
 
 const (
@@ -137,8 +138,15 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	if repeatable && s.cfg.Patience > 0 {
 		patience = s.cfg.Patience
 	}
+	var claimed journal.Position
+	feed := r.site.feed
+	if feed != nil && r.ask.Method != httpcache.MethodUnsafe {
+		claimed = feed.Claimed()
+	} else {
+		feed = nil
+	}
 	return &outgoing{
-		home: r.home, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
+		home: r.home, feed: feed, claimed: claimed, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
 		repeatable: repeatable, patience: patience,
 		empty:   r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
 		interim: func(h *responseHead) { passInterim(r, h) },

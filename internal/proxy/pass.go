@@ -54,7 +54,7 @@ func (s *Server) relay(ctx context.Context, r *request, result stats.Result, old
 		return
 	}
 	r.out.result, r.out.below, r.out.status.FwdStatus = result, resp.header, resp.status
-	if learn != nil {
+	if learn != nil && !resp.behind {
 		learn(&httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: r.now})
 	}
 	if httpcache.Invalidates(&r.ask, resp.status) {

@@ -2,9 +2,10 @@ package proxy
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 	"testing"
+
+	"cdnlab/internal/journal"
 )
 
 // tagging answers everything with surrogate keys that its path names: /x/y has x and y.
@@ -13,45 +14,50 @@ func tagging(c *call) bool {
 	return c.write(reply("200 OK", dated+"Cache-Control: max-age=600\r\nETag: \"v1\"\r\nSurrogate-Key: "+tags+"\r\n", "body of "+c.target()))
 }
 
-// order sends a purge as a node of the lab does and returns the status.
-func (f *tier) order(method, query string) (status int, body string) {
+// purge has the tier apply a purge.
+func (f *tier) purge(e journal.Event) {
 	f.t.Helper()
-	c := f.connect()
-	defer c.conn.Close()
-	c.send(fmt.Sprintf("%s /-/purge?%s HTTP/1.1\r\nHost: %s\r\n%s: %s\r\nContent-Length: 0\r\n\r\n", method, query, f.proxy.cfg.Node.HTTP.Addr(), secretHeader, secret))
-	got := c.read(method)
-	return got.status, got.body
+	e.Kind = journal.Purge
+	f.proxy.Apply(e)
+}
+
+func (f *tier) purgeURL(target string) {
+	f.t.Helper()
+	f.purge(journal.Event{Scope: journal.ScopeURL, Site: "www.cdn.test", Value: target})
 }
 
 func TestPurgeAtANode(t *testing.T) {
 	paths := []string{"/img/a", "/img/b", "/doc/a"}
+	const www = "www.cdn.test"
 	for _, tt := range []struct {
-		query string
-		soft  bool
+		purge journal.Event
 		gone  string // paths that are no longer served as they were
 	}{
-		{"url=http://www.cdn.test/img/a", false, "/img/a"},
-		{"url=https://WWW.cdn.test:8080/img/a", false, "/img/a"},
-		{"url=www.cdn.test/img", false, ""},
-		{"prefix=www.cdn.test/img/", false, "/img/a /img/b"},
-		{"prefix=http://www.cdn.test", false, "/img/a /img/b /doc/a"},
-		{"key=a", false, "/img/a /doc/a"},
-		{"key=none", false, ""},
-		{"all=true", false, "/img/a /img/b /doc/a"},
-		{"url=http://www.cdn.test/img/a", true, "/img/a"},
-		{"prefix=www.cdn.test/img/", true, "/img/a /img/b"},
-		{"key=a", true, "/img/a /doc/a"},
-		{"all=true", true, "/img/a /img/b /doc/a"},
+		{journal.Event{Scope: journal.ScopeURL, Site: www, Value: "/img/a"}, "/img/a"},
+		{journal.Event{Scope: journal.ScopeURL, Site: www, Value: "/img"}, ""},
+		{journal.Event{Scope: journal.ScopeURL, Site: "other.test", Value: "/img/a"}, ""},
+		{journal.Event{Scope: journal.ScopeURL, Site: "alone.cdn.test", Value: "/img/a"}, ""},
+		{journal.Event{Scope: journal.ScopePrefix, Site: www, Value: "/img/"}, "/img/a /img/b"},
+		{journal.Event{Scope: journal.ScopePrefix, Site: www, Value: "/"}, "/img/a /img/b /doc/a"},
+		{journal.Event{Scope: journal.ScopeKey, Value: "a"}, "/img/a /doc/a"},
+		{journal.Event{Scope: journal.ScopeKey, Value: "none"}, ""},
+		{journal.Event{Scope: journal.ScopeKey, Site: www, Value: "a"}, "/img/a /doc/a"},
+		{journal.Event{Scope: journal.ScopeKey, Site: "alone.cdn.test", Value: "a"}, ""},
+		{journal.Event{Scope: journal.ScopeAll}, "/img/a /img/b /doc/a"},
+		{journal.Event{Scope: journal.ScopeAll, Site: www}, "/img/a /img/b /doc/a"},
+		{journal.Event{Scope: journal.ScopeAll, Site: "alone.cdn.test"}, ""},
+		{journal.Event{Scope: journal.ScopeURL, Site: www, Value: "/img/a", Soft: true}, "/img/a"},
+		{journal.Event{Scope: journal.ScopePrefix, Site: www, Value: "/img/", Soft: true}, "/img/a /img/b"},
+		{journal.Event{Scope: journal.ScopeKey, Value: "a", Soft: true}, "/img/a /doc/a"},
+		{journal.Event{Scope: journal.ScopeAll, Soft: true}, "/img/a /img/b /doc/a"},
 	} {
-		t.Run(fmt.Sprint(tt.query, " soft=", tt.soft), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%+v", tt.purge), func(t *testing.T) {
 			f := start(t, setup{}, tagging)
 			for _, p := range paths {
 				f.get(p)
 			}
 			f.pass(5e9)
-			if status, body := f.order("POST", fmt.Sprint(tt.query, "&soft=", tt.soft)); status != 204 {
-				t.Fatalf("the purge is answered %d %q, want 204", status, body)
-			}
+			f.purge(tt.purge)
 			f.pass(5e9)
 			for _, p := range paths {
 				before := f.origin().count()
@@ -59,52 +65,22 @@ func TestPurgeAtANode(t *testing.T) {
 				asked := f.origin().count() > before
 				gone := strings.Contains(" "+tt.gone+" ", " "+p+" ")
 				validated := gone && asked && f.origin().asked()[before].field("If-None-Match") == `"v1"`
-				if asked != gone || validated != (gone && tt.soft) || got.status != 200 {
-					t.Errorf("%s: the origin was asked %v, to validate %v, want %v and %v; %d %s", p, asked, validated, gone, gone && tt.soft, got.status, got.cacheStatus())
+				if asked != gone || validated != (gone && tt.purge.Soft) || got.status != 200 {
+					t.Errorf("%s: the origin was asked %v, to validate %v, want %v and %v; %d %s", p, asked, validated, gone, gone && tt.purge.Soft, got.status, got.cacheStatus())
 				}
 			}
 		})
 	}
 }
 
-func TestWhatIsNoPurge(t *testing.T) {
+func TestOnlyPurgesArePurges(t *testing.T) {
 	f := start(t, setup{}, fresh)
-	for query, want := range map[string]int{
-		"":                               400,
-		"url=a&key=b":                    400,
-		"%zz":                            400,
-		"url=http://other.test/a":        404,
-		"prefix=" + url.QueryEscape("/"): 404,
-	} {
-		if status, body := f.order("POST", query); status != want {
-			t.Errorf("purge with %q is answered %d %q, want %d", query, status, body, want)
-		}
-	}
-	if status, _ := f.order("GET", "all=true"); status != 405 {
-		t.Errorf("GET is answered %d, want 405", status)
-	}
 	f.get("/a")
-	own := f.proxy.cfg.Node.HTTP.Addr()
-	for name, head := range map[string]string{
-		"without the secret":    fmt.Sprintf("POST /-/purge?all=true HTTP/1.1\r\nHost: %s\r\n", own),
-		"with another":          fmt.Sprintf("POST /-/purge?all=true HTTP/1.1\r\nHost: %s\r\n%s: x\r\n", own, secretHeader),
-		"at the host of a site": fmt.Sprintf("POST /-/purge?all=true HTTP/1.1\r\nHost: www.cdn.test\r\n%s: %s\r\n", secretHeader, secret),
-	} {
-		c := f.connect()
-		c.send(head, "Content-Length: 0\r\n\r\n")
-		got := c.read("POST")
+	for _, kind := range []journal.Kind{journal.Publish, journal.Push} {
+		f.proxy.Apply(journal.Event{Kind: kind, Site: "www.cdn.test", Value: "/a", Version: "2"})
 		if hit := f.get("/a"); !strings.HasPrefix(hit.header.Get("X-Cache"), "HIT") {
-			t.Errorf("%s the store is emptied (%d)", name, got.status)
+			t.Errorf("an event of kind %d empties the store", kind)
 		}
-	}
-}
-
-func TestAPurgeIsNoRequestOfAClient(t *testing.T) {
-	f := start(t, setup{}, fresh)
-	f.order("POST", "all=true")
-	f.get("/a")
-	if s := f.stats.Snapshot(); s.Total() != 1 {
-		t.Errorf("%d requests are counted, want the client's one", s.Total())
 	}
 }
 
@@ -121,9 +97,7 @@ func TestAFetchThatAPurgeOvertakesIsNotShared(t *testing.T) {
 	first := f.connect()
 	first.send(requestHead11("GET", "/a"))
 	<-came
-	if status, _ := f.order("POST", "key=k"); status != 204 {
-		t.Fatalf("the purge is answered %d", status)
-	}
+	f.purge(journal.Event{Scope: journal.ScopeKey, Value: "k"})
 	if got := f.get("/a"); got.body != "answer 2" {
 		t.Errorf("who asks after the purge gets %q, want what the origin says now", got.body)
 	}

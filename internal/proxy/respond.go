@@ -60,6 +60,13 @@ func (s *Server) appendHandling(b []byte, r *request) []byte {
 	b = append(append(b, s.tier...), ";dur="...)
 	b = AppendMilliseconds(b, o.ttfb)
 	b = append(append(append(b, `;desc="`...), s.name...), "\"\r\n"...)
+	if r.trusted && r.site != nil && r.site.feed != nil && r.applied.Epoch == 0 {
+		r.applied = r.site.feed.Base() // the node had no position when the request came
+	}
+	if r.applied.Epoch != 0 {
+		b, _ = r.applied.AppendText(append(b, positionHeader+": "...)) // never fails
+		b = append(b, crlf...)
+	}
 	if !r.clientLike() {
 		return b
 	}

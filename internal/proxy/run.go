@@ -21,6 +21,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cut()
 	defer s.conns.stop()
 	s.openDisk()
+	close(s.opened)
 	defer s.store.Close()
 	server := s.front(work)
 	failed := make(chan error, 1)

@@ -23,7 +23,7 @@ import (
 	"cdnlab/topology"
 )
 
-// Config is what a tier needs. All but Peers, Guard, Locate and Record is required.
+// Config is what a tier needs. All but Peers, Feed, Inner, Guard, Locate and Record is required.
 type Config struct {
 	Node        topology.Node
 	Topology    *topology.Topology
@@ -35,13 +35,15 @@ type Config struct {
 	Admission   topology.Admission
 	Disk        topology.Bytes // budget of its part on disk, in CacheDir; 0 is none
 	CacheDir    string
-	Seek        func()                // called before each access to a file of the cache; may be nil
-	MaxHead     int                   // bytes of a request's head; that of a parent is larger, since each tier adds to it
-	Encode      bool                  // in content codings what clients may have so
-	Secret      string                // of the lab's nodes; "" trusts nobody
-	ClientConns int                   // connections that one address may have at a time; 0 is no limit
-	Known       func(netip.Addr) bool // addresses that ClientConns is not about; nil knows none
-	Guard       Guard                 // of the clients' requests; nil lets all pass
+	Seek        func()                             // called before each access to a file of the cache; may be nil
+	MaxHead     int                                // bytes of a request's head; that of a parent is larger, since each tier adds to it
+	Encode      bool                               // in content codings what clients may have so
+	Secret      string                             // of the lab's nodes; "" trusts nobody
+	ClientConns int                                // connections that one address may have at a time; 0 is no limit
+	Known       func(netip.Addr) bool              // addresses that ClientConns is not about; nil knows none
+	Feed        func(origin string) Feed           // how far this node has followed the journals of origins; nil follows none
+	Inner       func(target string) func(net.Conn) // answers other nodes of the lab on connections handed over; nil, as its result, answers none
+	Guard       Guard                              // of the clients' requests; nil lets all pass
 	Stats       *stats.Node
 	Log         *slog.Logger
 	Locate      func(netip.Addr) Client // places clients; nil places none
@@ -94,11 +96,13 @@ type Server struct {
 	flights   flights
 	apart     apart
 	failures  failures
+	pushed    pushed
 	budget    *retry.Budget // of tries after the first
 	encoder   *encoder      // nil for a tier that encodes nothing
 	tunnels   hijacks
 	untilEnd  hijacks        // responses that end with the connection
 	refreshes chan struct{}  // one for each refresh under way
+	opened    chan struct{}  // closed when the store has its part on disk
 	tasks     sync.WaitGroup // goroutines that outlive the handler which started them
 }
 
@@ -108,13 +112,14 @@ type site struct {
 	host   []byte
 	policy httpcache.Policy
 	stats  *stats.Group
+	feed   Feed // nil where none is followed
 }
 
 // New prepares a tier.
 func New(cfg Config) *Server {
 	name := string(cfg.Node.Name)
 	s := &Server{
-		cfg: cfg, name: name, cacheName: string(httpcache.AppendCacheName(nil, name)), viaValue: []byte("1.1 " + name + " (cdnlab)"), refreshes: make(chan struct{}, maxRefreshes),
+		cfg: cfg, name: name, cacheName: string(httpcache.AppendCacheName(nil, name)), viaValue: []byte("1.1 " + name + " (cdnlab)"), refreshes: make(chan struct{}, maxRefreshes), opened: make(chan struct{}),
 		tier: cfg.Node.Kind.String(), via: "1.1 " + name + " (cdnlab)", loop: name + ".cdnlab",
 		probe: probe.New(probe.Config{Node: cfg.Node, Zone: cfg.Topology.Zone, Stats: cfg.Stats}),
 		store: cache.New(cache.Config{Budget: int64(cfg.RAM), Eviction: cfg.Eviction, Seed: cfg.Topology.Seed ^ hash([]byte(name)),
@@ -141,14 +146,18 @@ func New(cfg Config) *Server {
 	s.untilEnd.init()
 	for i := range cfg.Topology.Sites {
 		t := &cfg.Topology.Sites[i]
+		var feed Feed
+		if cfg.Feed != nil {
+			feed = cfg.Feed(t.Origin)
+		}
 		s.sites[t.Host] = &site{t, []byte(t.Host), httpcache.Policy{
 			TTL: t.Cache.TTL, StaleIfError: t.Cache.StaleIfError, ShareCookies: t.Cache.ShareCookies, Negative: t.Cache.Negative,
 			Vary: httpcache.VaryOf(t.Cache.Headers, t.Cache.Cookies),
-		}, cfg.Stats.Site(t.Host)}
+		}, cfg.Stats.Site(t.Host), feed}
 	}
 	cfg.Stats.SetCache(func() stats.Cache {
 		c := s.store.Stats()
-		return stats.Cache{Objects: int64(c.Objects), Bytes: c.Bytes, Budget: c.Budget, Evictions: c.Evictions,
+		return stats.Cache{Pushed: s.pushed.count(), Objects: int64(c.Objects), Bytes: c.Bytes, Budget: c.Budget, Evictions: c.Evictions,
 			Disk: stats.Disk{Objects: int64(c.Disk.Objects), Bytes: c.Disk.Bytes, Budget: c.Disk.Budget, Evictions: c.Disk.Evictions, Damaged: c.Disk.Damaged}}
 	})
 	return s
@@ -179,12 +188,15 @@ func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
 		s.fail(r, bad)
 		return
 	}
-	if s.servePurge(r) {
+	if s.serveInner(r) {
 		return
 	}
 	if bad := s.route(r); bad != nil {
 		s.fail(r, bad)
 		return
+	}
+	if r.trusted && r.site.feed != nil {
+		r.applied = r.site.feed.Applied()
 	}
 	s.tell(r)
 	if s.admit(r) {
@@ -253,6 +265,9 @@ func (s *Server) cached(ctx context.Context, r *request) {
 	obj, fwd := s.store.Find(r.key, &r.ask)
 	if obj != nil {
 		d := httpcache.Decide(r.now, &obj.Meta, &r.ask)
+		if d.Outcome != httpcache.Revalidate && s.doubtful(r) {
+			d = httpcache.Decision{Outcome: httpcache.Revalidate, Fwd: httpcache.FwdStale}
+		}
 		if d.Outcome == httpcache.HitRevalidate {
 			s.refresh(ctx, r, obj)
 		}

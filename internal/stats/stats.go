@@ -55,6 +55,14 @@ type Cache struct {
 	Budget    int64  `json:"budget"`
 	Evictions uint64 `json:"evictions"`
 	Disk      Disk   `json:"disk"`
+	Pushed    Pushed `json:"pushed"`
+}
+
+// Pushed is what came to a cache before a client had asked for it.
+type Pushed struct {
+	Objects     int64 `json:"objects"`
+	Bytes       int64 `json:"bytes"`       // ever
+	Unrequested int64 `json:"unrequested"` // bytes of objects that no client has asked for since
 }
 
 // Disk is the fill of the part of a cache that is on disk; zero without one.

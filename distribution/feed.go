@@ -1,0 +1,278 @@
+package distribution
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cdnlab/internal/journal"
+)
+
+// Sink is what a node does about the events of a journal. Its methods are called concurrently; events that follow each other are not.
+type Sink interface {
+	Puller
+	// Apply does what an event says. When it returns, nothing that the event purged is served, from then on or by a request under way
+	// that has not begun its answer. Doing it again changes nothing.
+	Apply(journal.Event)
+	// Outdated makes everything stale that is stored of the sites of an origin.
+	Outdated(origin string)
+}
+
+// Feed is how far a node has followed the journal of one origin. Its exported methods may be called concurrently.
+type Feed struct {
+	origin string
+	node   string
+	sink   Sink          // set before the first event
+	pushes *pusher       // nil for a node that is pushed nothing
+	mark   *journal.Mark // nil for a node that keeps nothing
+	now    func() time.Time
+
+	claimed, applied atomic.Pointer[journal.Position]
+	heard            atomic.Int64 // when a new beat came; trusting or doubting
+
+	log     recent
+	reports *reports
+	memory  *memory
+	moved   signal // the log or the beat has changed
+
+	mu        sync.Mutex // guards the fields below, and is held while the first position is set
+	last      beat
+	via       string // parent that is followed
+	stream    uint64 // the connection to it
+	base      journal.Position
+	pinsKnown bool // what was pushed before is known
+	unproven  bool // something was stored from a parent that did not say what it had applied, before there was a position
+}
+
+// What heard is before there was a beat.
+const (
+	trusting = math.MaxInt64 // nothing is stored that could have been purged meanwhile
+	doubting = 0             // what is stored is of before
+)
+
+var errGap = errors.New("distribution: an event is missing")
+
+func newFeed(origin, node string, now func() time.Time) *Feed {
+	f := &Feed{origin: origin, node: node, now: now, reports: newReports(), memory: newMemory()}
+	f.heard.Store(trusting)
+	f.claimed.Store(&journal.Position{})
+	f.applied.Store(&journal.Position{})
+	return f
+}
+
+// resume takes up the position of before. What is stored is doubted until it has caught up; lost says that the position is lost.
+func (f *Feed) resume(lost bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var at journal.Position
+	if f.mark != nil {
+		at = f.mark.Load()
+	}
+	f.unproven = at.Epoch == 0
+	if at.Epoch != 0 {
+		f.beginLocked(at)
+	}
+	if at.Epoch != 0 || lost {
+		f.heard.Store(doubting)
+	}
+}
+
+// Claimed returns the position that what is stored from now on must have seen: how far events have been, or are being applied. The zero
+// Position stands for a node that has followed no journal yet.
+func (f *Feed) Claimed() journal.Position { return *f.claimed.Load() }
+
+// Applied returns the position that whatever is served from now on has seen.
+func (f *Feed) Applied() journal.Position { return *f.applied.Load() }
+
+// Doubtful reports whether no word has come along the tree for longer than patience, or none since the node was started with a
+// stored position: what is stored may have been purged.
+func (f *Feed) Doubtful(now time.Time, patience time.Duration) bool {
+	heard := f.heard.Load()
+	return heard != trusting && now.UnixNano()-heard > int64(patience)
+}
+
+// Base returns the position that everything which was ever stored has seen.
+func (f *Feed) Base() journal.Position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.base
+}
+
+// Admit reports whether a response may be stored that a parent with the position from has sent, and for which this node had claimed the
+// other position when it asked; from is zero for a parent that does not say. A node that has no position yet, and so nothing stored,
+// takes that of the first response, unless that says none.
+func (f *Feed) Admit(claimed, from journal.Position) bool {
+	if claimed.Epoch == 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		switch {
+		case f.base.Epoch != 0:
+			claimed = f.base
+		case from.Epoch == 0 || f.unproven:
+			f.unproven = true
+			return true
+		default:
+			f.beginLocked(from)
+			f.heard.Store(f.now().UnixNano())
+			return true
+		}
+	}
+	return from.Epoch == claimed.Epoch && from.Seq >= claimed.Seq
+}
+
+// beginLocked sets the position of a feed that has nothing stored of before.
+func (f *Feed) beginLocked(at journal.Position) {
+	f.base = at
+	f.log.reset(at)
+	f.claimed.Store(&at)
+	f.applied.Store(&at)
+}
+
+// asksPins reports whether the node has yet to be told what was pushed before.
+func (f *Feed) asksPins() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.pinsKnown
+}
+
+func (f *Feed) pin(list []journal.Event) {
+	f.memory.begin(list)
+	f.mu.Lock()
+	f.pinsKnown = true
+	f.mu.Unlock()
+	if f.pushes != nil {
+		for _, e := range list {
+			f.pushes.add(e)
+		}
+	}
+}
+
+// hello begins a stream: events from the one behind at on are to come; before are the pins, nil if they were not asked for. Another position
+// than the feed's own is a new beginning.
+func (f *Feed) hello(at journal.Position, before []journal.Event) {
+	if before != nil {
+		f.pin(before)
+	}
+	f.mu.Lock()
+	own := *f.applied.Load()
+	empty := own.Epoch == 0 && !f.unproven
+	if own == at || empty {
+		if empty {
+			f.beginLocked(at)
+		}
+		f.mu.Unlock()
+		f.moved.fire()
+		return
+	}
+	f.last, f.base, f.unproven = beat{}, at, false
+	f.claimed.Store(&at)
+	f.mu.Unlock()
+	f.sink.Outdated(f.origin)
+	f.log.reset(at)
+	f.reports.forget()
+	f.applied.Store(&at)
+	f.moved.fire()
+}
+
+// event applies the next event. One that was applied before changes nothing.
+func (f *Feed) event(e journal.Event) error {
+	own := f.Applied()
+	switch {
+	case e.Seq <= own.Seq:
+		return nil
+	case e.Seq != own.Seq+1:
+		return fmt.Errorf("%w: %d follows %d", errGap, e.Seq, own.Seq)
+	}
+	next := &journal.Position{Epoch: own.Epoch, Seq: e.Seq}
+	f.claimed.Store(next)
+	f.sink.Apply(e)
+	f.log.add(e)
+	f.memory.note(e)
+	if e.Kind == journal.Push && f.pushes != nil {
+		f.pushes.add(e)
+	}
+	f.applied.Store(next)
+	f.moved.fire()
+	return nil
+}
+
+// beat takes a sign of life. It counts when it is a new one, and all events before it have been applied.
+func (f *Feed) beat(b beat) {
+	if b.Seq > f.Applied().Seq {
+		return
+	}
+	f.mu.Lock()
+	fresh := b.Time > f.last.Time
+	if fresh {
+		f.last = b
+	}
+	f.mu.Unlock()
+	if fresh {
+		f.heard.Store(f.now().UnixNano())
+		f.moved.fire()
+	}
+}
+
+// settle makes the position durable and tells it to those above.
+func (f *Feed) settle(via string, stream uint64) error {
+	at := f.Applied()
+	if f.mark != nil && f.mark.Load() != at {
+		if err := f.mark.Store(at); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	f.via, f.stream = via, stream
+	f.mu.Unlock()
+	f.report()
+	return nil
+}
+
+// report tells those above how far this node is. It says nothing while the node follows nobody.
+func (f *Feed) report() {
+	f.mu.Lock()
+	r := report{Node: f.node, Via: f.via, Seq: f.applied.Load().Seq, Beat: f.last.Time}
+	stream := f.stream
+	f.mu.Unlock()
+	if r.Via == "" {
+		return
+	}
+	if f.pushes != nil {
+		r.Pending, r.Received = f.pushes.pending()
+	}
+	if old, ok := f.reports.get(f.node); !ok || old.report != r {
+		f.reports.set(r, stream, f.now())
+	}
+}
+
+// left notes that the node follows nobody at the moment.
+func (f *Feed) left() {
+	f.mu.Lock()
+	f.via = ""
+	f.mu.Unlock()
+	if old, ok := f.reports.get(f.node); ok && !old.Gone {
+		f.reports.end(old.stream, f.now())
+	}
+}
+
+func (f *Feed) lastBeat() beat {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last
+}
+
+// The feed as a source for those who follow this node.
+
+func (f *Feed) events() eventLog       { return &f.log }
+func (f *Feed) change() *signal        { return &f.moved }
+func (f *Feed) table() *reports        { return f.reports }
+func (f *Feed) remembers() *memory     { return f.memory }
+func (f *Feed) ahead(journal.Position) {} // it may have followed another parent meanwhile: this one catches up
+
+// ready reports whether the node knows enough of the journal to be followed.
+func (f *Feed) ready() bool {
+	return f.Applied().Epoch != 0 && f.heard.Load() != doubting && !f.Doubtful(f.now(), silence)
+}

@@ -1,0 +1,261 @@
+package distribution
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cdnlab/internal/journal"
+)
+
+// Paths below which a node answers the nodes of its lab, on its own address.
+const (
+	treePath     = "/-/tree/"
+	followPath   = treePath + "follow"
+	manifestPath = treePath + "manifest" // ?origin=&site=&path=&version=
+)
+
+// source is what a follower is served from: the root at the origin, a Feed elsewhere.
+type source interface {
+	events() eventLog
+	lastBeat() beat
+	change() *signal
+	table() *reports
+	remembers() *memory
+	// ahead is told of a follower whose position, of the same epoch, lies beyond the source's.
+	ahead(journal.Position)
+	ready() bool
+}
+
+// relay serves those who follow this node.
+type relay struct {
+	now func() time.Time
+	ids *atomic.Uint64
+
+	mu    sync.Mutex // guards the fields below
+	conns map[net.Conn]bool
+	ended bool
+}
+
+func newRelay(now func() time.Time, ids *atomic.Uint64) *relay {
+	return &relay{now: now, ids: ids, conns: map[net.Conn]bool{}}
+}
+
+// enter takes a connection; false says that the node is stopping.
+func (r *relay) enter(c net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return false
+	}
+	r.conns[c] = true
+	return true
+}
+
+func (r *relay) leave(c net.Conn) {
+	_ = c.Close() // it has ended, or is of no use
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.conns, c)
+}
+
+// end closes every connection.
+func (r *relay) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
+	for c := range r.conns {
+		_ = c.Close() // what runs on it meets the error
+	}
+}
+
+// patience is how long a follower waits for a node that is about to know the journal itself.
+const patience = 2 * time.Second
+
+// serve has a follower follow, until the connection ends. after is its position; reset says that it takes any.
+func (r *relay) serve(c net.Conn, src source, query url.Values) {
+	c = bare(c)
+	if !r.enter(c) {
+		_ = c.Close() // the node is stopping
+		return
+	}
+	defer r.leave(c)
+	if !awaitReady(src) {
+		answer(c, http.StatusServiceUnavailable, "text/plain", []byte("this node does not know the journal at the moment\n"))
+		return
+	}
+	at := src.events().Position()
+	if query.Get("reset") == "" {
+		after, err := parsePosition(query)
+		if err != nil {
+			answer(c, http.StatusBadRequest, "text/plain", []byte(err.Error()+"\n"))
+			return
+		}
+		if after.Epoch == at.Epoch && after.Seq > at.Seq {
+			src.ahead(after)
+			at = src.events().Position()
+		}
+		if after.Epoch != at.Epoch || after.Seq < src.events().Horizon() {
+			answer(c, http.StatusConflict, "text/plain", []byte("the events behind that position are not here\n"))
+			return
+		}
+		at = after
+	}
+	_ = c.SetDeadline(time.Time{}) // what reads or writes meets the error of a connection that is gone
+	if _, err := c.Write(streamHead); err != nil {
+		return
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		defer c.Close() // ends the writing side
+		r.listen(c, src)
+	}()
+	var before []byte
+	if query.Get("pins") != "" {
+		for _, e := range src.remembers().pinned() {
+			if e.Seq <= at.Seq {
+				before = appendFrame(before, kindPin, e.Append(nil))
+			}
+		}
+	}
+	r.feed(c, src, at, before, gone)
+	_ = c.Close() // ends the reading side
+	<-gone
+}
+
+// streamHead is the head of an answer that goes on until the connection ends.
+var streamHead = []byte("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n")
+
+func awaitReady(src source) bool {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		changed := src.change().wait()
+		if src.ready() {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-late.C:
+			return false
+		}
+	}
+}
+
+func parsePosition(q url.Values) (p journal.Position, err error) {
+	epoch, err := strconv.ParseUint(q.Get("epoch"), 16, 64)
+	if err != nil {
+		return p, fmt.Errorf("epoch: want a number in hexadecimal, got %.40q", q.Get("epoch"))
+	}
+	seq, err := strconv.ParseUint(q.Get("after"), 10, 64)
+	if err != nil {
+		return p, fmt.Errorf("after: want the number of an event, got %.40q", q.Get("after"))
+	}
+	return journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)}, nil
+}
+
+// Sizes of what is written at a time.
+const (
+	batchEvents = 256
+	writeBuffer = 16 << 10
+)
+
+// feed writes b, then a hello, then events and beats as they come.
+func (r *relay) feed(c net.Conn, src source, at journal.Position, b []byte, gone <-chan struct{}) {
+	w := bufio.NewWriterSize(c, writeBuffer)
+	b = appendPair(b, kindHello, uint64(at.Epoch), uint64(at.Seq))
+	var told beat
+	for first := true; ; first = false {
+		changed := src.change().wait()
+		if !first {
+			b = b[:0]
+		}
+		if src.events().Position().Epoch != at.Epoch {
+			return // what follows belongs to another journal
+		}
+		now := src.lastBeat() // before the events: when there are none to come, it has none before it that the follower lacks
+		events, err := src.events().Read(at.Seq, batchEvents)
+		if err != nil {
+			return // the follower is too slow to keep up with what is remembered
+		}
+		for i := range events {
+			b = appendFrame(b, kindEvent, events[i].Append(nil))
+			at.Seq = events[i].Seq
+		}
+		if len(events) == 0 && now != told {
+			b = appendPair(b, kindBeat, uint64(now.Time), uint64(now.Seq))
+			told = now
+		}
+		if c.SetWriteDeadline(time.Now().Add(silence)) != nil {
+			return
+		}
+		_, _ = w.Write(b) // an error stays until Flush
+		if len(events) > 0 {
+			continue // there may be more
+		}
+		if w.Flush() != nil {
+			return
+		}
+		alive := time.NewTimer(beatEvery)
+		select {
+		case <-changed:
+		case <-gone:
+			alive.Stop()
+			return
+		case <-alive.C: // tells a parent that is cut off from one that is gone
+			_, _ = w.Write(appendPair(nil, kindBeat, uint64(told.Time), uint64(told.Seq)))
+		}
+		alive.Stop()
+	}
+}
+
+// listen takes the reports of the follower and those below it.
+func (r *relay) listen(c net.Conn, src source) {
+	id := r.ids.Add(1)
+	defer func() { src.table().end(id, r.now()) }()
+	br := bufio.NewReader(c)
+	room := make([]byte, 1<<10)
+	for {
+		kind, payload, err := readFrame(br, room)
+		if err != nil || kind != kindReport {
+			return
+		}
+		rep, err := parseReport(payload)
+		if err != nil {
+			return
+		}
+		src.table().set(rep, id, r.now())
+	}
+}
+
+// bare returns a connection that closing closes: that of a fasthttp server closes itself once its handler has returned, and not before.
+func bare(c net.Conn) net.Conn {
+	if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
+		return &taken{c, u.UnsafeConn()}
+	}
+	return c
+}
+
+// taken is a connection that was taken over from a server; it may not be used once its handler has returned.
+type taken struct {
+	net.Conn // has what the server had read already
+	socket   net.Conn
+}
+
+// Close closes the socket.
+func (t *taken) Close() error { return t.socket.Close() }
+
+// answer sends a complete response; the connection is closed behind it.
+func answer(c net.Conn, status int, contentType string, body []byte) {
+	_ = c.SetDeadline(time.Now().Add(silence)) // as above
+	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+		status, http.StatusText(status), contentType, len(body))
+	_, _ = c.Write(append([]byte(head), body...)) // whoever asked has gone
+}
