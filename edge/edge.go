@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"cdnlab/internal/journal"
@@ -46,6 +47,7 @@ type Config struct {
 	AccessLog io.Writer        // takes a line for each request; nil takes none
 	Now       func() time.Time // nil is time.Now
 	Drain     time.Duration    // how long Run waits for requests under way when it stops
+	Probe     time.Duration    // between two probes of a parent that is down; 0 is a second
 }
 
 // Locator tells where a client sits; *place.Locator is one.
@@ -55,8 +57,9 @@ type Locator interface {
 
 // Server is one server of a PoP.
 type Server struct {
-	proxy *proxy.Server
-	log   *accessLog // nil without one
+	proxy   *proxy.Server
+	parents *parents
+	log     *accessLog // nil without one
 }
 
 // New prepares an edge server.
@@ -68,10 +71,13 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{}
-	parents := newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats)
+	if cfg.Probe <= 0 {
+		cfg.Probe = probeEvery
+	}
+	parents := newParents(&cfg)
+	s := &Server{parents: parents}
 	base := proxy.Config{
-		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, Eviction: cfg.Topology.Edges[i].Eviction, MaxHead: maxHead,
+		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, Eviction: cfg.Topology.Edges[i].Eviction, Admission: cfg.Topology.Edges[i].Admission, MaxHead: maxHead,
 		Feed: cfg.Feed, Inner: cfg.Inner, Popular: cfg.Popular, Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
 		Parents: parents, Secret: cfg.Secret, Guard: cfg.Guard, Locate: locate(cfg.Locator),
 		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
@@ -110,11 +116,16 @@ func locate(l Locator) func(netip.Addr) proxy.Client {
 
 // Run serves until ctx ends, then waits up to Config.Drain for the requests under way. It runs once.
 func (s *Server) Run(ctx context.Context) error {
+	probing, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { s.parents.watch(probing) })
+	defer watch.Wait()
+	defer stop()
 	if s.log == nil {
 		return s.proxy.Run(ctx)
 	}
-	stop := s.log.start(flushEvery)
-	defer stop()
+	flush := s.log.start(flushEvery)
+	defer flush()
 	return s.proxy.Run(ctx)
 }
 

@@ -52,17 +52,19 @@ type defaults struct {
 }
 
 type edgeDefaults struct {
-	Servers  count    `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers an edge has."`
-	RAM      size     `key:"ram" default:"256MiB" max:"16TiB" doc:"Memory for cached objects in each server of an edge; 0 caches nothing."`
-	Disk     size     `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of an edge, in the data directory; 0 keeps them in memory alone."`
-	Eviction eviction `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
+	Servers   count     `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers an edge has."`
+	RAM       size      `key:"ram" default:"256MiB" max:"16TiB" doc:"Memory for cached objects in each server of an edge; 0 caches nothing."`
+	Disk      size      `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of an edge, in the data directory; 0 keeps them in memory alone."`
+	Eviction  eviction  `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
+	Admission admission `key:"admission" default:"always" doc:"Which of the objects that are fetched a cache takes in: always all; second-hit those that were asked for before; leave-copy-down those that the tier above had stored; size 1MiB those up to that length; probability 10% a share, by chance."`
 }
 
 type hubDefaults struct {
-	Servers  count    `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers a hub has."`
-	RAM      size     `key:"ram" default:"512MiB" max:"16TiB" doc:"Memory for cached objects in each server of a hub; 0 caches nothing."`
-	Disk     size     `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of a hub, in the data directory; 0 keeps them in memory alone."`
-	Eviction eviction `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
+	Servers   count     `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers a hub has."`
+	RAM       size      `key:"ram" default:"512MiB" max:"16TiB" doc:"Memory for cached objects in each server of a hub; 0 caches nothing."`
+	Disk      size      `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of a hub, in the data directory; 0 keeps them in memory alone."`
+	Eviction  eviction  `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
+	Admission admission `key:"admission" default:"always" doc:"Which of the objects that are fetched a cache takes in: always all; second-hit those that were asked for before; leave-copy-down those that the tier above had stored; size 1MiB those up to that length; probability 10% a share, by chance."`
 }
 
 type dnsEntry struct {
@@ -173,6 +175,7 @@ type hubEntry struct {
 	RAM       size                `key:"ram" max:"16TiB" doc:"Memory for cached objects in each server; 0 caches nothing. Default: defaults.hubs.ram."`
 	Disk      size                `key:"disk" max:"16TiB" doc:"Room on disk for cached objects in each server; 0 keeps them in memory alone. Default: defaults.hubs.disk."`
 	Eviction  eviction            `key:"eviction" doc:"Which objects a full cache gives up first. Default: that of defaults."`
+	Admission admission           `key:"admission" doc:"Which of the objects that are fetched a cache takes in. Default: that of defaults."`
 	Parent    ref                 `key:"parent" doc:"Origin that it fetches from when a site does not name one. Default: the first."`
 	Addresses list[list[address]] `key:"addresses" doc:"For each server the list of its addresses, instead of the plan's."`
 }
@@ -184,6 +187,7 @@ type edgeEntry struct {
 	RAM       size                `key:"ram" max:"16TiB" doc:"Memory for cached objects in each server; 0 caches nothing. Default: defaults.edges.ram."`
 	Disk      size                `key:"disk" max:"16TiB" doc:"Room on disk for cached objects in each server; 0 keeps them in memory alone. Default: defaults.edges.disk."`
 	Eviction  eviction            `key:"eviction" doc:"Which objects a full cache gives up first. Default: that of defaults."`
+	Admission admission           `key:"admission" doc:"Which of the objects that are fetched a cache takes in. Default: that of defaults."`
 	Parent    ref                 `key:"parent" doc:"Hub that it fetches from, or an origin to use no hub. Default: the nearest hub."`
 	Addresses list[list[address]] `key:"addresses" doc:"For each server the list of its addresses, IPv4 and IPv6, instead of the plan's."`
 }

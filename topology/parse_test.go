@@ -24,9 +24,9 @@ func TestDefaultsOfTheSmallestFile(t *testing.T) {
 		DNS:     DNS{Servers: 1, TTL: time.Minute, Health: Health{Interval: 500 * time.Millisecond, Timeout: time.Second, Fall: 3, Rise: 2}},
 		Origins: []Origin{{Name: "main", At: ashburn}},
 		Edges: []Edge{
-			{Name: "paris", At: paris, Servers: 1, RAM: 256 << 20, Eviction: "lru", Parent: main},
-			{Name: "tokyo", At: tokyo, Servers: 1, RAM: 256 << 20, Eviction: "lru", Parent: main},
-			{Name: "lutetia", At: paris, Servers: 1, RAM: 256 << 20, Eviction: "lru", Parent: main},
+			{Name: "paris", At: paris, Servers: 1, RAM: 256 << 20, Eviction: "lru", Admission: Admission{Rule: "always"}, Parent: main},
+			{Name: "tokyo", At: tokyo, Servers: 1, RAM: 256 << 20, Eviction: "lru", Admission: Admission{Rule: "always"}, Parent: main},
+			{Name: "lutetia", At: paris, Servers: 1, RAM: 256 << 20, Eviction: "lru", Admission: Admission{Rule: "always"}, Parent: main},
 		},
 		Clients: []Client{
 			{Name: "paris", At: paris, Weight: 1, Networks: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/24")}},
@@ -90,6 +90,10 @@ func TestEveryKeyChangesItsField(t *testing.T) {
 		{"defaults.hubs.eviction=gdsf", func(t *Topology) any { return t.Hubs[0].Eviction }, "gdsf"},
 		{"hubs.eu.eviction=lfu", func(t *Topology) any { return t.Hubs[0].Eviction }, "lfu"},
 		{"edges.paris.eviction=s3fifo", func(t *Topology) any { return t.Edges[0].Eviction }, "s3fifo"},
+		{"defaults.edges.admission=second-hit", func(t *Topology) any { return t.Edges[0].Admission }, Admission{Rule: "second-hit"}},
+		{"defaults.hubs.admission=leave-copy-down", func(t *Topology) any { return t.Hubs[0].Admission }, Admission{Rule: "leave-copy-down"}},
+		{"hubs.eu.admission=probability 12.5%", func(t *Topology) any { return t.Hubs[0].Admission }, Admission{Rule: "probability", Probability: 0.125}},
+		{"edges.paris.admission=size 1.5KiB", func(t *Topology) any { return t.Edges[0].Admission }, Admission{Rule: "size", Size: 1536}},
 		{"hubs.eu.ram=0", func(t *Topology) any { return t.Hubs[0].RAM }, Bytes(0)},
 		{"hubs.eu.parent=other", func(t *Topology) any { return t.Hubs[0].Parent }, origin("other")},
 		{"hubs.eu.addresses=[[192.0.2.1], [192.0.2.2]]", func(t *Topology) any { return fmt.Sprint(t.Hubs[0].Servers, t.Hubs[0].Addresses) }, "2 [[192.0.2.1] [192.0.2.2]]"},

@@ -123,8 +123,9 @@ type Hub struct {
 	At        Location
 	Servers   int
 	RAM       Bytes
-	Disk      Bytes          // 0 for none
-	Eviction  string         // name of the policy: "lru"
+	Disk      Bytes  // 0 for none
+	Eviction  string // name of the policy: "lru"
+	Admission Admission
 	Parent    Ref            // always an origin
 	Addresses [][]netip.Addr // per server
 }
@@ -135,10 +136,18 @@ type Edge struct {
 	At        Location
 	Servers   int
 	RAM       Bytes
-	Disk      Bytes          // 0 for none
-	Eviction  string         // name of the policy: "lru"
+	Disk      Bytes  // 0 for none
+	Eviction  string // name of the policy: "lru"
+	Admission Admission
 	Parent    Ref            // a hub or an origin
 	Addresses [][]netip.Addr // per server; IPv4 and IPv6
+}
+
+// Admission says which of the objects that it fetches a cache takes in.
+type Admission struct {
+	Rule        string  // "always", "second-hit", "leave-copy-down", "size" or "probability"
+	Size        Bytes   // of rule "size": the longest body
+	Probability float64 // of rule "probability"
 }
 
 // Client is a place in which simulated clients sit.

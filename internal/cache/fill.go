@@ -84,7 +84,7 @@ func (s *Store) newFill(c FillConfig) *Fill {
 	f := &Fill{
 		store: s, meta: c.Admission.Meta, header: c.Admission.Header, key: string(c.Key),
 		length: c.Length, ticket: c.Ticket, own: c.Own, chunk: s.cfg.Chunk,
-		storing: c.Admission.Stored && c.Length <= s.cfg.MaxObject,
+		storing: c.Admission.Stored && c.Length <= s.most,
 	}
 	f.changed.L = &f.mu
 	return f

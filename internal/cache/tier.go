@@ -26,7 +26,8 @@ type DiskConfig struct {
 
 // tier is the part of a store that is on disk. Everything that is stored is written there behind the request, by one goroutine in
 // the order in which it happened; until then lookups find it among what is waiting. Bodies up to disk.SmallBody are in RAM as well,
-// and return there when they are asked for; larger ones leave it once they are on disk, and are sent from their files.
+// and return there when they are asked for and the store's filter admits them; larger ones leave it once they are on disk, and are sent
+// from their files.
 type tier struct {
 	cfg    DiskConfig
 	files  *disk.Store
@@ -372,8 +373,31 @@ func (s *Store) near(key []byte, read *Object) (o *Object, known bool) {
 		s.unsaveLocked(read.key)
 		return nil, true
 	}
-	s.putLocked(o) // if it may
+	s.promoteLocked(o)
 	return o, true
+}
+
+// has reports whether something is stored under a key, as far as can be told without a look at its file.
+func (s *Store) has(key []byte) bool {
+	s.mu.Lock()
+	_, ok := s.entries.peek(text(key))
+	s.mu.Unlock()
+	if ok || s.tier == nil {
+		return ok
+	}
+	if c, ok := s.tier.find(key); ok {
+		return c.o != nil
+	}
+	return s.tier.files.Has(key)
+}
+
+// onlyOnDisk reports whether the file of an object that RAM does not hold is still what its key has.
+func (s *Store) onlyOnDisk(o *Object) bool {
+	if s.tier == nil || o.file == nil {
+		return false
+	}
+	_, waits := s.tier.find([]byte(o.key))
+	return !waits && s.tier.files.Current(o.file)
 }
 
 // Source is a part of a body. It is read once.

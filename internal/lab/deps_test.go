@@ -24,7 +24,7 @@ var layers = map[string][]string{
 	"internal/netem":      {},
 	"internal/evict":      {},
 	"internal/place":      {"topology"},
-	"internal/proxy":      {"topology", "internal/stats", "internal/probe", "internal/httpcache", "internal/cache", "internal/coding", "internal/journal", "internal/retry"},
+	"internal/proxy":      {"topology", "internal/stats", "internal/probe", "internal/httpcache", "internal/cache", "internal/evict", "internal/coding", "internal/journal", "internal/retry"},
 	"internal/gateway":    {"topology"},
 	"internal/uplot":      {},
 	"internal/ring":       {},

@@ -27,8 +27,12 @@ type answer struct {
 	once   httpcache.Header // those that are for the one who fetched it alone
 	vary   string
 	stored bool
+	soon   bool   // it was not stored, but is likely to be the next time
 	detail string // why it was not stored, or what went wrong
 	again  bool   // others who asked at the same time may fare better
+
+	slice int64 // that the stream begins with
+	part  bool  // and ends with
 }
 
 // fetch answers a GET or HEAD that the store alone cannot. old is what it holds, if that is only to be validated.
@@ -36,6 +40,7 @@ func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd h
 	r.out.status.Fwd = fwd
 	a, hash := &r.ask, hash(r.key)
 	why := s.failing(r)
+	apart, _ := s.apart.has(hash, r.start)
 	switch {
 	case why != nil:
 		s.sendAnswer(ctx, r, s.instead(r, old, why), old)
@@ -43,7 +48,7 @@ func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd h
 		s.fetchHead(ctx, r, old)
 	case a.NoStore:
 		s.relay(ctx, r, stats.Miss, nil, nil)
-	case !r.site.Cache.Collapse, a.NoCache, a.MaxAge >= 0, a.MinFresh >= 0, s.apart.has(hash, r.start):
+	case !r.site.Cache.Collapse, a.NoCache, a.MaxAge >= 0, a.MinFresh >= 0, apart:
 		s.alone(ctx, r, old)
 	default:
 		s.together(ctx, r, r.key, old)
@@ -72,6 +77,10 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 	case f.vary != "" && len(key) == len(r.key): // the answer was for another variant: meet those who want the same
 		variant := append(append(bytes.Clone(key), 0), httpcache.AppendVariant(nil, f.vary, &r.ask)...)
 		s.together(ctx, r, variant, old)
+	case f.soon && !r.again:
+		r.again = true
+		r.out.status.Collapsed = false
+		s.together(ctx, r, key, old)
 	case f.bad && r.waits < failuresInRow: // the next fetch may fare better, or be the last for a moment
 		r.waits++
 		r.out.status.Collapsed = false
@@ -107,7 +116,8 @@ func (s *Server) sendShared(ctx context.Context, r *request, f *flight) bool {
 
 // alone fetches for this request only. A conditional or range request for what is not stored goes as the client sent it.
 func (s *Server) alone(ctx context.Context, r *request, old *cache.Object) {
-	asked := old == nil && (r.ask.Conditional || r.ask.Range != "") && s.apart.has(hash(r.key), r.start)
+	apart, useful := s.apart.has(hash(r.key), r.start)
+	asked := old == nil && (r.ask.Conditional || r.ask.Range != "") && (r.retried || apart && !useful)
 	s.sendAnswer(ctx, r, s.get(ctx, r, nil, old, want{whole: !asked}), old)
 }
 
@@ -162,7 +172,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 			return a
 		}
 		resp.close()
-		s.apart.mark(hash(r.key), r.start)
+		s.apart.mark(hash(r.key), r.start, false)
 		return s.get(ctx, r, f, nil, want{})
 	}
 	return s.take(r, f, resp, &rr, ticket)
@@ -189,14 +199,17 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	if adm.Stored && isEventStream(resp.header) {
 		adm = httpcache.Admission{Meta: adm.Meta, Detail: "an event stream has no end to wait for"}
 	}
-	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, detail: adm.Detail}
+	c := cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: resp.body.length, Ticket: ticket}
+	s.filter(r, &c, resp)
+	adm = c.Admission
+	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, detail: adm.Detail, soon: r.soon}
 	if adm.Stored && s.slices(resp, &adm.Meta) {
 		resp.body.idle = stallLimit
-		a.object, a.stream, a.stored = s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, resp.body.length), resp, true
+		a.object, a.stream, a.stored = s.store.PutSliced(c, resp.body.length), resp, true
 		return s.landed(f, a)
 	}
 	if adm.Stored {
-		a.fill = s.store.Begin(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: resp.body.length, Ticket: ticket})
+		a.fill = s.store.Begin(c)
 		if a.stored = a.fill.Storing(); !a.stored {
 			a.fill.Abort(cache.ErrClosed)
 			a.fill, a.detail = nil, "the response is too large for the cache"
@@ -205,8 +218,8 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	var anyone httpcache.Ask // what this client asks for beyond that is its own affair
 	anyone.Reset([]byte(http.MethodGet))
 	passing := resp.status == http.StatusRequestedRangeNotSatisfiable || httpcache.Failing(resp.status) // says nothing of the next answer
-	if a.fill == nil && !passing || a.fill != nil && httpcache.Decide(r.now, &adm.Meta, &anyone).Outcome == httpcache.Revalidate {
-		s.apart.mark(hash(r.key), r.start)
+	if a.fill == nil && !passing && !a.soon || a.fill != nil && httpcache.Decide(r.now, &adm.Meta, &anyone).Outcome == httpcache.Revalidate {
+		s.apart.mark(hash(r.key), r.start, r.refused != nil && !r.refused.Final)
 	}
 	if a.fill == nil {
 		a.resp = resp
@@ -305,7 +318,7 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 			c = s.contentOf(ctx, r, a.object)
 			c.aged = aged
 			if a.stream != nil {
-				c.pieces.stream = a.stream
+				c.pieces.stream, c.pieces.next, c.pieces.part = a.stream, a.slice, a.part
 			}
 		}
 		c.once = a.once

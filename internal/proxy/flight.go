@@ -22,6 +22,7 @@ type flight struct {
 	fail *refusal
 	vary string // fields by which the answer varies
 	bad  bool   // the answer was an error that is not shared, or came from a parent that is behind
+	soon bool   // the cache did not take the answer, but is likely to take the next
 }
 
 // flights are the fetches under way.
@@ -49,7 +50,8 @@ func (f *flights) land(fl *flight, a *answer, arriving bool) {
 	if fl == nil {
 		return
 	}
-	fl.fail, fl.vary, fl.bad = a.fail, a.vary, a.again || a.resp != nil && a.status >= http.StatusInternalServerError
+	fl.fail, fl.vary, fl.soon = a.fail, a.vary, a.soon
+	fl.bad = a.again || a.resp != nil && a.status >= http.StatusInternalServerError
 	if arriving {
 		fl.fill = a.fill
 	} else {
@@ -89,10 +91,16 @@ func (f *flights) forgetAll() {
 }
 
 // apart remembers for a while which keys had answers that no other request could use. Requests for them do not wait for each
-// other, and go upstream as the client sent them.
+// other, and go upstream as the client sent them if the cache is not going to take such answers.
 type apart struct {
-	mu   sync.Mutex // guards keys
-	keys *simplelru.LRU[uint64, time.Time]
+	mu   sync.Mutex // guards the fields below
+	keys *simplelru.LRU[uint64, apartKey]
+	once *simplelru.LRU[uint64, time.Time] // answers that the cache did not take, but was expected to take the next time
+}
+
+type apartKey struct {
+	until  time.Time
+	useful bool // the cache may come to take what is fetched
 }
 
 const (
@@ -101,24 +109,34 @@ const (
 )
 
 func (a *apart) init() {
-	a.keys, _ = simplelru.NewLRU[uint64, time.Time](apartKeys, nil) // fails for sizes below 1 only
+	a.keys, _ = simplelru.NewLRU[uint64, apartKey](apartKeys, nil) // fails for sizes below 1 only
+	a.once, _ = simplelru.NewLRU[uint64, time.Time](apartKeys, nil)
 }
 
-func (a *apart) mark(hash uint64, now time.Time) {
+func (a *apart) mark(hash uint64, now time.Time, useful bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.keys.Add(hash, now.Add(apartTime))
+	a.keys.Add(hash, apartKey{now.Add(apartTime), useful})
 }
 
-func (a *apart) has(hash uint64, now time.Time) bool {
+// again reports whether it was called for a hash a while ago already.
+func (a *apart) again(hash uint64, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	until, ok := a.keys.Get(hash)
-	if ok && now.After(until) {
+	until, ok := a.once.Get(hash)
+	a.once.Add(hash, now.Add(apartTime))
+	return ok && !now.After(until)
+}
+
+func (a *apart) has(hash uint64, now time.Time) (apart, useful bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key, ok := a.keys.Get(hash)
+	if ok && now.After(key.until) {
 		a.keys.Remove(hash)
-		return false
+		return false, false
 	}
-	return ok
+	return ok, key.useful
 }
 
 // failures remembers for a moment what could not be fetched several times in a row, so that a crowd that comes for it does not become

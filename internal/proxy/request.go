@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/journal"
 	"cdnlab/internal/stats"
@@ -55,9 +56,13 @@ type turn struct {
 	target  []byte // in origin form, or "*"
 	site    *site
 	body    requestBody
+	pushed  bool             // of the distribution tree: it has no client
 	tunnel  bool             // asks for a WebSocket
 	waits   int              // for fetches of others that brought errors
+	again   bool             // waited for a fetch of what the cache was expected to take the next time
 	retried bool             // was sent anew for the sake of its range
+	refused *cache.Refusal   // why the cache does not take what it brings
+	soon    bool             // those who wait for that do best to fetch once more together: they do not when it has led to nothing before
 	home    *Upstream        // server of the PoP to ask before the parents; nil for none
 	applied journal.Position // of this node when a node of the lab asked; zero where none is told
 	behind  bool             // it is that of a parent which is behind, and has answered

@@ -13,7 +13,6 @@ import (
 
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/stats"
-	"cdnlab/topology"
 )
 
 // outcome is how a request was answered, for the response's own fields, the counters and the log.
@@ -321,12 +320,12 @@ type Record struct {
 }
 
 // observe counts who was served, and what.
-func (s *Server) observe(r *request, n int64) {
+func (s *Server) observe(r *request, done stats.Request) {
 	if s.cfg.Locate == nil || r.trusted {
 		return
 	}
 	if c := s.client(r); c.Place != "" {
-		s.cfg.Stats.Flow(topology.Ref{Kind: topology.KindClient, Name: c.Place}, n, r.out.ttfb)
+		s.cfg.Stats.Place(c.Place).Request(r.rc.ConnID(), done)
 	}
 	if r.ask.Cacheable() {
 		if s.cfg.Popular != nil {
@@ -350,7 +349,7 @@ func (s *Server) finish(r *request, n int64) {
 	}
 	if r.site != nil && !ofPeer {
 		r.site.stats.Request(r.rc.ConnID(), done)
-		s.observe(r, n)
+		s.observe(r, done)
 	}
 	if s.cfg.Record != nil && !ofPeer {
 		r.record = Record{

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"cdnlab/internal/cache"
+	"cdnlab/internal/evict"
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/probe"
 	"cdnlab/internal/retry"
@@ -31,6 +32,7 @@ type Config struct {
 	Peers       Peers          // nil for a server on its own
 	RAM         topology.Bytes // budget of the cache
 	Eviction    string         // its policy; "" is "lru"
+	Admission   topology.Admission
 	Disk        topology.Bytes // budget of its part on disk, in CacheDir; 0 is none
 	CacheDir    string
 	Seek        func()                                              // called before each access to a file of the cache; may be nil
@@ -110,7 +112,7 @@ type site struct {
 	*topology.Site
 	host   []byte
 	policy httpcache.Policy
-	stats  *stats.Site
+	stats  *stats.Group
 	feed   Feed // nil where none is followed
 }
 
@@ -121,7 +123,8 @@ func New(cfg Config) *Server {
 		cfg: cfg, name: name, cacheName: string(httpcache.AppendCacheName(nil, name)), viaValue: []byte("1.1 " + name + " (cdnlab)"), refreshes: make(chan struct{}, maxRefreshes), opened: make(chan struct{}),
 		tier: cfg.Node.Kind.String(), via: "1.1 " + name + " (cdnlab)", loop: name + ".cdnlab",
 		probe: probe.New(probe.Config{Node: cfg.Node, Zone: cfg.Topology.Zone, Stats: cfg.Stats}),
-		store: cache.New(cache.Config{Budget: int64(cfg.RAM), Eviction: cfg.Eviction, Seed: cfg.Topology.Seed ^ hash([]byte(name))}),
+		store: cache.New(cache.Config{Budget: int64(cfg.RAM), Eviction: cfg.Eviction, Seed: cfg.Topology.Seed ^ hash([]byte(name)),
+			Admission: evict.AdmissionConfig{Name: cfg.Admission.Rule, Size: int64(cfg.Admission.Size), Probability: cfg.Admission.Probability}}),
 		sites: map[string]*site{},
 		hosts: hostList(cfg.Topology.Sites),
 	}

@@ -48,9 +48,17 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 	case !adm.Meta.Strong():
 		return nil
 	}
-	head := s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, size)
-	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, stored: true}
-	if i := head.SliceAt(span.First); head.SliceSpan(i) == span {
+	c := cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: size, Ticket: ticket}
+	no := s.filter(r, &c, resp)
+	head := s.store.PutSliced(c, size)
+	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, stored: no == nil, detail: c.Admission.Detail}
+	switch i := head.SliceAt(span.First); {
+	case head.SliceSpan(i) != span:
+		resp.close()
+	case no != nil: // its readers come before its first byte: it does not wait for any
+		resp.body.idle = stallLimit
+		a.stream, a.slice, a.part = resp, i, true
+	default:
 		sf, _ := s.flights.join(head.AppendSliceKey(nil, i)) // the generation is new: nobody else has it
 		fill := s.store.BeginSlice(head, i, ticket)
 		s.flights.land(sf, &answer{fill: fill}, true)
@@ -58,8 +66,9 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 			defer s.flights.leave(sf)
 			copyFill(resp, fill)
 		})
-	} else {
-		resp.close()
+	}
+	if a.soon = r.soon; no != nil && !a.soon {
+		s.apart.mark(hash(r.key), r.start, !no.Final)
 	}
 	return s.landed(f, a)
 }
@@ -77,7 +86,8 @@ type slicer struct {
 	r      *request
 	head   *cache.Object
 	stream *response     // the body on its way from upstream, if it is; nil when it is gone
-	next   int64         // the slice that comes next in it
+	next   int64         // the slice that comes next in it; -1 for none
+	part   bool          // it ends with that
 	behind chan struct{} // closed when the last slice out of the stream is done
 	read   bool          // some reader of the body closes the stream
 }
@@ -187,7 +197,9 @@ func (c *slicer) fromStream(i int64, within httpcache.Span) source {
 	}
 	s.flights.land(f, &answer{fill: fill}, true)
 	done, stream := make(chan struct{}), c.stream
-	c.next, c.behind = i+1, done
+	if c.next, c.behind = i+1, done; c.part {
+		c.next = -1
+	}
 	s.tasks.Go(func() {
 		defer close(done)
 		defer s.flights.leave(f)
