@@ -74,6 +74,37 @@ func TestACrowdAtAFailingApp(t *testing.T) {
 	}
 }
 
+func TestACrowdAtABodyThatBreaksOff(t *testing.T) {
+	f := start(t, setup{}, func(c *call) bool {
+		return c.write("HTTP/1.1 200 OK\r\n", dated, "Cache-Control: max-age=60\r\nContent-Length: 10\r\n\r\nhalf") && false
+	})
+	for i, a := range f.crowd(200, func() {}, func(int) string { return requestHead11("GET", "/a") }) {
+		if a.status == 200 && a.err == nil {
+			t.Fatalf("client %d took %q for a whole body", i, a.body)
+		}
+	}
+	for range 200 {
+		f.get("/a")
+	}
+	if n := f.origin().count(); n > 20 {
+		t.Errorf("400 requests became %d at the origin, want at most 20", n)
+	}
+}
+
+// A kept connection that the server closes over each request could double what it is sent.
+func TestTriesOnNewConnectionsAreWithinTheBudget(t *testing.T) {
+	f := start(t, setup{}, func(c *call) bool {
+		return c.number%2 == 1 && c.write(reply("200 OK", "Cache-Control: no-store\r\n", "hello"))
+	})
+	const requests = 300
+	for i := range requests {
+		f.get(fmt.Sprint("/", i))
+	}
+	if n := f.origin().count(); n > requests*12/10+20 {
+		t.Errorf("%d requests became %d at the origin, want at most a fifth more and 20", requests, n)
+	}
+}
+
 // What one client brings about is not what others get.
 func TestAFailureIsNotShared(t *testing.T) {
 	f := start(t, setup{}, func(c *call) bool {

@@ -72,7 +72,7 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 	case f.vary != "" && len(key) == len(r.key): // the answer was for another variant: meet those who want the same
 		variant := append(append(bytes.Clone(key), 0), httpcache.AppendVariant(nil, f.vary, &r.ask)...)
 		s.together(ctx, r, variant, old)
-	case f.bad && r.waits < failuresInRow: // the next fetch may fare better, or be the last for a moment
+	case (f.bad || f.fill != nil && f.fill.Failed()) && r.waits < failuresInRow: // the next fetch may fare better, or be the last for a moment
 		r.waits++
 		r.out.status.Collapsed = false
 		s.fetch(ctx, r, old, r.out.status.Fwd)
@@ -129,7 +129,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 	if err != nil {
 		why := s.noAnswer(r, err)
 		if ctx.Err() == nil && !isClients(err) {
-			s.fetched(r, why)
+			s.fetched(failureKey(r), why)
 		}
 		return s.landed(f, s.instead(r, old, why))
 	}
@@ -140,9 +140,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		return s.landed(f, s.instead(r, old, failureOf(resp)))
 	}
 	if httpcache.Failing(resp.status) {
-		s.fetched(r, refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", resp.from.Node.Name, resp.status))
-	} else {
-		s.fetched(r, nil)
+		s.fetched(failureKey(r), refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", resp.from.Node.Name, resp.status))
 	}
 	rr := httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: r.now}
 	if resp.status == http.StatusNotModified && (w.noneMatch != "" || w.modifiedSince != "") {
@@ -150,6 +148,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		adm, matched := httpcache.Freshen(&stored, &r.ask, &rr, &r.site.policy)
 		resp.close()
 		s.judge(&adm, r.site)
+		s.fetched(failureKey(r), nil)
 		if !matched { // of something else: the stored response is of no use
 			return s.get(ctx, r, f, nil, want{whole: true})
 		}
@@ -191,7 +190,7 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	}
 	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, detail: adm.Detail}
 	if adm.Stored && s.slices(resp, &adm.Meta) {
-		resp.body.idle = stallLimit
+		resp.body.idle = bodyStall
 		a.object, a.stream, a.stored = s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, resp.body.length), resp, true
 		return s.landed(f, a)
 	}
@@ -209,12 +208,16 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 		s.apart.mark(hash(r.key), r.start)
 	}
 	if a.fill == nil {
+		if !httpcache.Failing(resp.status) {
+			s.fetched(failureKey(r), nil)
+		}
 		a.resp = resp
 		return s.landed(f, a)
 	}
-	resp.body.idle = stallLimit
+	resp.body.idle = bodyStall
+	key := failureKey(r)
 	if resp.arrived() {
-		if a.object = copyFill(resp, a.fill); a.object != nil {
+		if a.object = s.copyFill(resp, a.fill, key); a.object != nil {
 			a.fill = nil
 		}
 		return s.landed(f, a)
@@ -222,15 +225,22 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	s.flights.land(f, a, true)
 	s.tasks.Go(func() {
 		defer s.flights.leave(f)
-		copyFill(resp, a.fill)
+		s.copyFill(resp, a.fill, key)
 	})
 	return a
 }
 
-// copyFill stores a body as it arrives; one that breaks off is not stored.
-func copyFill(resp *response, fill *cache.Fill) *cache.Object {
+// copyFill stores a body as it arrives; one that breaks off is not stored, and a failure of the fetch that has the failureKey.
+func (s *Server) copyFill(resp *response, fill *cache.Fill, key uint64) *cache.Object {
 	defer resp.close()
-	if _, err := resp.body.WriteTo(fill); err != nil {
+	_, err := resp.body.WriteTo(fill)
+	switch {
+	case resp.body.failed:
+		s.fetched(key, refuse(http.StatusBadGateway, "the answer of %s broke off several times in a row; it is not asked for a moment: %v", resp.from.Node.Name, rootOf(err)))
+	case !httpcache.Failing(resp.status):
+		s.fetched(key, nil)
+	}
+	if err != nil {
 		fill.Abort(err)
 		return nil
 	}

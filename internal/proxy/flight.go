@@ -170,17 +170,23 @@ func (f *failures) of(hash uint64, now time.Time) *refusal {
 
 // failing returns why a request cannot be answered from upstream; nil when that is not known.
 func (s *Server) failing(r *request) *refusal {
+	if k := failureKey(r); k != 0 {
+		return s.failures.of(k, s.cfg.Now())
+	}
+	return nil
+}
+
+// fetched notes how a fetch went, by the failureKey of its request.
+func (s *Server) fetched(key uint64, why *refusal) {
+	if key != 0 {
+		s.failures.mark(key, s.cfg.Now(), why)
+	}
+}
+
+// failureKey is what failures are remembered by; 0 for requests whose failures are not.
+func failureKey(r *request) uint64 {
 	if r.raw == nil || r.trusted { // nodes look after it themselves
-		return nil
+		return 0
 	}
-	return s.failures.of(failureKey(r), s.cfg.Now())
+	return hash(r.key) ^ hash(r.raw)
 }
-
-// fetched notes how a fetch for a request went.
-func (s *Server) fetched(r *request, why *refusal) {
-	if r.raw != nil && !r.trusted {
-		s.failures.mark(failureKey(r), s.cfg.Now(), why)
-	}
-}
-
-func failureKey(r *request) uint64 { return hash(r.key) ^ hash(r.raw) }

@@ -140,16 +140,19 @@ func appendAge(b []byte, age time.Duration) []byte {
 	return append(b, crlf...)
 }
 
+// allowed are the methods that are served; others than these are passed on too.
+const allowed = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+
 // fail answers with a sentence of this node.
 func (s *Server) fail(r *request, why *refusal) {
 	r.out.result = stats.Failed
 	if why.result != 0 {
 		r.out.result = why.result
 	}
-	b := append(r.buf, "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"...)
+	b := append(r.buf, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"...) // it repeats what the client sent
 	b = appendDate(b, r.now)
 	if why.status == http.StatusMethodNotAllowed {
-		b = append(b, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"...)
+		b = append(b, allowed...)
 	}
 	if r.trusted && why.status > http.StatusInternalServerError {
 		value := s.name
