@@ -162,3 +162,40 @@ func TestTriesStayWithinTheBudget(t *testing.T) {
 		t.Errorf("with two dead parents %d of 100 were answered, want the half that the third does", answered)
 	}
 }
+
+// What one client sends may make an app hang: others who want the same do not hang with it.
+func TestOthersDoNotWaitForAHangingRequest(t *testing.T) {
+	f := start(t, setup{patience: 3 * time.Second}, func(c *call) bool {
+		if c.field("X-Evil") != "" {
+			return hang(c)
+		}
+		return fresh(c)
+	})
+	evil := f.connect()
+	evil.send(requestHead11("GET", "/a", "X-Evil: 1"))
+	f.wait("the app to hang", func() bool { return f.origin().count() == 1 })
+	same := func(int) string { return requestHead11("GET", "/a") }
+	for i, a := range f.crowd(20, func() {}, same) {
+		if a.status != 200 {
+			t.Errorf("client %d = %d %q, want 200", i, a.status, a.body)
+		}
+	}
+	if n := f.origin().count(); n != 2 {
+		t.Errorf("the app was asked %d times, want twice", n)
+	}
+	if a := evil.read("GET"); a.status != 504 {
+		t.Errorf("the one who made it hang = %d, want 504", a.status)
+	}
+}
+
+func TestACrowdAtAnAppThatHangs(t *testing.T) {
+	f := start(t, setup{patience: 300 * time.Millisecond}, hang)
+	for i, a := range f.crowd(50, func() {}, func(int) string { return requestHead11("GET", "/a") }) {
+		if a.status != 504 {
+			t.Errorf("client %d = %d, want 504", i, a.status)
+		}
+	}
+	if n := f.origin().count(); n > 20 {
+		t.Errorf("50 clients became %d requests at the app, want at most 20", n)
+	}
+}

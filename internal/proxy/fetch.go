@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
@@ -58,9 +60,7 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 		s.sendAnswer(ctx, r, a, old)
 		return
 	}
-	select {
-	case <-f.landed:
-	case <-ctx.Done():
+	if f = s.await(ctx, r, f, old); f == nil {
 		s.fail(r, s.stopping())
 		return
 	}
@@ -75,11 +75,43 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 	case (f.bad || f.fill != nil && f.fill.Failed()) && r.waits < failuresInRow: // the next fetch may fare better, or be the last for a moment
 		r.waits++
 		r.out.status.Collapsed = false
+		s.flights.leave(f) // it may not have been told yet
 		s.fetch(ctx, r, old, r.out.status.Fwd)
 	default:
 		r.out.status.Collapsed = false
 		s.alone(ctx, r, old)
 	}
+}
+
+// await waits for a flight to land. It may be by what its request says that it hangs: when it takes long, the request of one of those
+// who wait goes upstream too, and the one that lands first is returned. It is nil when this node stops.
+func (s *Server) await(ctx context.Context, r *request, f *flight, old *cache.Object) *flight {
+	late := time.NewTimer(s.crowdPatience() - time.Since(f.began))
+	defer late.Stop()
+	select {
+	case <-f.landed:
+		return f
+	case <-ctx.Done():
+		return nil
+	case <-late.C:
+	}
+	other, first := s.flights.second(f)
+	if first {
+		s.fetchBeside(ctx, r, other, old, func() {})
+	}
+	select {
+	case <-f.landed:
+		return f
+	case <-other.landed:
+		return other
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// crowdPatience is how long those who wait for a fetch leave it at that.
+func (s *Server) crowdPatience() time.Duration {
+	return cmp.Or(s.cfg.Patience, headTimeout) / 3
 }
 
 // sendShared answers with what a flight has brought, if that may be.

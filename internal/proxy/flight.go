@@ -15,7 +15,9 @@ import (
 // be joined while the body arrives.
 type flight struct {
 	key    string
+	began  time.Time
 	landed chan struct{}
+	beside *flight // the one that began when this one took long; guarded by flights.mu
 
 	// What came of it, valid once landed. When both are nil the answer is in the store, or of no use to others.
 	fill *cache.Fill
@@ -39,9 +41,29 @@ func (f *flights) join(key []byte) (fl *flight, first bool) {
 	if fl, ok := f.byKey[string(key)]; ok {
 		return fl, false
 	}
-	fl = &flight{key: string(key), landed: make(chan struct{})}
-	f.byKey[fl.key] = fl
-	return fl, true
+	return f.beginLocked(string(key)), true
+}
+
+// second returns the fetch that is to be waited for beside one that takes long: another that has begun since, or a new one, which
+// is then the caller's to do.
+func (f *flights) second(slow *flight) (fl *flight, first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slow.beside != nil {
+		return slow.beside, false
+	}
+	fl, ok := f.byKey[slow.key]
+	if first = !ok || fl == slow; first {
+		fl = f.beginLocked(slow.key)
+	}
+	slow.beside = fl
+	return fl, first
+}
+
+func (f *flights) beginLocked(key string) *flight {
+	fl := &flight{key: key, began: time.Now(), landed: make(chan struct{})}
+	f.byKey[key] = fl
+	return fl
 }
 
 // land tells the waiting what came of a fetch. One whose body is still arriving goes on to be found until leave.
