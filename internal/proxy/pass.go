@@ -141,7 +141,8 @@ func (s *Server) sendPassed(r *request, resp *response, fill *cache.Fill) {
 		resp.close()
 		s.sendBytes(r, nil)
 	default:
-		s.sendStream(r, &passing{resp, fill}, resp.body.length, !resp.begun())
+		// Small pieces of a body with a length are held back: a node below must not wait with them to learn that the answer has begun.
+		s.sendStream(r, &passing{resp, fill}, resp.body.length, !resp.begun() || resp.body.length >= 0 && !resp.arrived())
 	}
 }
 

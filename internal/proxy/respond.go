@@ -183,7 +183,7 @@ type source interface {
 }
 
 // sendStream answers with a body that arrives while it is sent, and ends the request when it has been sent. length is
-// lengthUnknown for one whose end alone tells it. early says that its beginning is not here yet.
+// lengthUnknown for one whose end alone tells it. early says that the head goes first.
 func (s *Server) sendStream(r *request, src source, length int64, early bool) {
 	b := &bodyStream{s: s, r: r, src: src}
 	if length == lengthUnknown && !r.rc.Request.Header.IsHTTP11() {
