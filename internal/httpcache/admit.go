@@ -77,7 +77,7 @@ func (f *fields) refusal(a *Ask, status int, p *Policy, m *Meta) string {
 		return "the request carries Authorization and the response does not say public"
 	case f.cookies && !f.shared() && !p.ShareCookies && !f.unlists("Set-Cookie"):
 		return "the response sets a cookie and does not say public"
-	case a.Cookie && m.Source >= SourcePolicy && !f.shared() && !p.ShareCookies && !variesByCookie(m.Vary):
+	case a.Cookie && (m.Source >= SourcePolicy || m.Lifetime <= 0) && !f.shared() && !p.ShareCookies && !variesByCookie(m.Vary):
 		return "the request carries a cookie and the response does not say how long it is fresh" // it may be one user's page (web cache deception)
 	case m.NoCache && !validator:
 		return "the response says no-cache and has no ETag or Last-Modified"

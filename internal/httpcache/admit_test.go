@@ -60,6 +60,7 @@ func TestAdmitStoring(t *testing.T) {
 		{"§7.3 Set-Cookie, site option", get(), response(200, "Cache-Control", "max-age=60", "Set-Cookie", "a=b"), Policy{ShareCookies: true}, ""},
 		{"§5.2.2.4 Set-Cookie that is not stored", get(), response(200, "Cache-Control", `max-age=60, no-cache="set-cookie"`, "Set-Cookie", "a=b"), Policy{}, ""},
 		{"cookie, explicit freshness", get("Cookie", "a=b"), response(200, "Cache-Control", "max-age=60"), Policy{}, ""},
+		{"cookie, stale at once", get("Cookie", "a=b"), response(200, "Cache-Control", "max-age=0", "ETag", `"a"`), Policy{StaleIfError: time.Hour}, "carries a cookie"},
 		{"cookie, site ttl", get("Cookie", "a=b"), response(200), Policy{TTL: time.Minute}, "carries a cookie"},
 		{"cookie, by heuristic", get("Cookie", "a=b"), response(200, lm...), Policy{}, "carries a cookie"},
 		{"cookie, nothing stated, validator", get("cookie", "a=b"), response(200, "ETag", `"a"`), Policy{}, "carries a cookie"},
