@@ -226,7 +226,7 @@ type cacheEntry struct {
 	QueryExcept  list[parameter]              `key:"query_except" doc:"The parameters of the query that do not belong to the cache key, such as utm_*; the others do, sorted."`
 	Headers      list[keyHeader]              `key:"headers" doc:"Request headers whose values tell responses apart, as if each response said so in Vary."`
 	Cookies      list[cookieName]             `key:"cookies" doc:"Cookies whose values tell responses apart."`
-	ShareCookies onOff                        `key:"share_cookies" default:"off" doc:"Whether a response that sets a cookie is stored although it does not say that it may be shared."`
+	ShareCookies onOff                        `key:"share_cookies" default:"off" doc:"Whether a response that sets a cookie, or answers a request with cookies, is stored although it does not say that it may be shared."`
 	Negative     table[errorStatus, duration] `key:"negative" doc:"How long errors are fresh that do not say so themselves, by status (404) or class (5xx). Errors about one request alone, such as 401 and 429, are never stored."`
 	Compress     onOff                        `key:"compress" default:"on" doc:"Whether edges send what is stored in gzip, zstd or br to clients that accept it, where its type is one that shrinks."`
 	Collapse     onOff                        `key:"collapse" default:"on" doc:"Whether requests for an object that is being fetched wait for that one fetch; off lets each make its own."`

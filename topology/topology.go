@@ -209,7 +209,7 @@ type SiteCache struct {
 	Headers      []string      // request fields whose values tell responses apart
 	Cookies      []string      // cookies of which the same holds
 	Compress     bool          // edges encode what clients accept in a content coding
-	ShareCookies bool          // responses that set a cookie are stored even when they do not say that they may be shared
+	ShareCookies bool          // what sets a cookie, or answers a request with one, is stored even when it does not say that it may be shared
 	Negative     []NegativeTTL // the first one that fits counts
 	Collapse     bool          // requests for an object that is being fetched wait for that fetch
 	CutOff       time.Duration // how long what is stored is served without word from the tree; validated after that

@@ -121,6 +121,13 @@ func (f *Fill) Storing() bool {
 	return f.storing && f.err == nil
 }
 
+// Failed reports whether the body broke off.
+func (f *Fill) Failed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err != nil
+}
+
 // Write takes the next bytes of the body. When they are not stored it waits for the readers to take earlier ones. It fails
 // when nobody is left to read them. Bytes past the announced length are not taken: they abort the fill.
 func (f *Fill) Write(p []byte) (int, error) {

@@ -13,7 +13,7 @@ type Policy struct {
 	StaleIfError time.Duration          // for responses without stale-if-error of their own; 0 never
 	Negative     []topology.NegativeTTL // of errors that state no freshness
 	Vary         string                 // what tells all responses of the site apart, beside what they say themselves; see VaryOf
-	ShareCookies bool                   // store responses with Set-Cookie even when they do not say that they may be shared
+	ShareCookies bool                   // store what sets a cookie, or answers a request with one, even when it does not say that it may be shared
 }
 
 // Response is a response as it came from upstream.
@@ -77,6 +77,8 @@ func (f *fields) refusal(a *Ask, status int, p *Policy, m *Meta) string {
 		return "the request carries Authorization and the response does not say public"
 	case f.cookies && !f.shared() && !p.ShareCookies && !f.unlists("Set-Cookie"):
 		return "the response sets a cookie and does not say public"
+	case a.Cookie && (m.Source >= SourcePolicy || m.Lifetime <= 0) && !f.shared() && !p.ShareCookies && !variesByCookie(m.Vary):
+		return "the request carries a cookie and the response does not say how long it is fresh" // it may be one user's page (web cache deception)
 	case m.NoCache && !validator:
 		return "the response says no-cache and has no ETag or Last-Modified"
 	case m.Source == SourceNone && !heuristic(status):

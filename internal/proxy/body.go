@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +16,9 @@ import (
 const (
 	lengthUnknown  = -1 // chunked, or until the connection closes
 	maxTrailer     = 16 << 10
-	bodyIdle       = 5 * time.Minute // the longest silence in a body: an event stream may well wait
-	maxLengthField = 18              // digits; any more could overflow
+	bodyIdle       = 5 * time.Minute  // the longest silence in a body without a length that goes through: an event stream may well wait
+	bodyStall      = 10 * time.Second // the same in any other, which the server has whole or will have soon
+	maxLengthField = 18               // digits; any more could overflow
 )
 
 // body reads the body of a response by its framing (RFC 9112 §6.3). It returns io.EOF only after all of it; anything else
@@ -43,7 +45,7 @@ func newBody(c *upConn, h *responseHead, head bool) (*body, error) {
 	case f == FramedByClose:
 		b.src = untilClose{c.br}
 	default:
-		b.length, b.done = length, length == 0
+		b.length, b.done, b.idle = length, length == 0, bodyStall
 		b.src = &exactly{c.br, length}
 	}
 	return b, nil
@@ -145,6 +147,9 @@ func (c *chunks) Read(p []byte) (int, error) {
 		}
 		if size += len(line); size > maxTrailer {
 			return n, errors.New("trailer of the response is too long")
+		}
+		if _, _, err := parseField(bytes.TrimSuffix(line, crlf)); err != nil {
+			return n, err
 		}
 	}
 }

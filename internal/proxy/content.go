@@ -182,14 +182,14 @@ func (c *content) appendPassage(b []byte, r *request, code int) []byte {
 }
 
 // leftOut reports whether a stored field does not go with another status than its own: a 304 says nothing about the body that
-// the client has, unless to guide the update of a cache (RFC 9110 §15.4.5), an error has none of it, and several ranges have a type of their own.
+// the client has, unless to guide the update of a cache (RFC 9110 §15.4.5), an error has none of it, and ranges have a Content-Range of their own, several a type.
 func leftOut(name string, code int, r *request) bool {
 	if len(name) < len("Content-") || !strings.EqualFold(name[:len("Content-")], "Content-") {
 		return false
 	}
 	switch {
 	case code == http.StatusPartialContent:
-		return strings.EqualFold(name, "Content-Type") && strings.Contains(r.ask.Range, ",")
+		return strings.EqualFold(name, "Content-Range") || strings.EqualFold(name, "Content-Type") && strings.Contains(r.ask.Range, ",")
 	case code == http.StatusNotModified && !r.clientLike(): // a tier updates what it has stored
 		return strings.EqualFold(name, "Content-Encoding") || strings.EqualFold(name, "Content-Range")
 	}

@@ -42,6 +42,7 @@ type outgoing struct {
 	patience   time.Duration    // from its end to the head of the response
 	empty      bool             // has no body though its method may have one: Content-Length says so (RFC 9110 §8.6)
 	body       requestBody
+	again      func() bool         // asks for one more try within the node's budget
 	interim    func(*responseHead) // takes 1xx responses but 100, which answers this node's own Expect, and 101
 }
 
@@ -87,7 +88,7 @@ func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, erro
 			resp.took = time.Since(began)
 			return resp, nil
 		}
-		stale := c.used && out.repeatable && !timedOut(err)
+		stale := c.used && out.repeatable && !timedOut(err) && out.again() // it may as well be the server that fails
 		u.put(c, false)
 		if !stale {
 			u.stats.Fetch(stats.Fetch{To: u.Node.Kind, Err: !isClients(err)})

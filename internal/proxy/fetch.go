@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
@@ -63,9 +65,7 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 		s.sendAnswer(ctx, r, a, old)
 		return
 	}
-	select {
-	case <-f.landed:
-	case <-ctx.Done():
+	if f = s.await(ctx, r, f, old); f == nil {
 		s.fail(r, s.stopping())
 		return
 	}
@@ -81,14 +81,46 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 		r.again = true
 		r.out.status.Collapsed = false
 		s.together(ctx, r, key, old)
-	case f.bad && r.waits < failuresInRow: // the next fetch may fare better, or be the last for a moment
+	case (f.bad || f.fill != nil && f.fill.Failed()) && r.waits < failuresInRow: // the next fetch may fare better, or be the last for a moment
 		r.waits++
 		r.out.status.Collapsed = false
+		s.flights.leave(f) // it may not have been told yet
 		s.fetch(ctx, r, old, r.out.status.Fwd)
 	default:
 		r.out.status.Collapsed = false
 		s.alone(ctx, r, old)
 	}
+}
+
+// await waits for a flight to land. It may be by what its request says that it hangs: when it takes long, the request of one of those
+// who wait goes upstream too, and the one that lands first is returned. It is nil when this node stops.
+func (s *Server) await(ctx context.Context, r *request, f *flight, old *cache.Object) *flight {
+	late := time.NewTimer(s.crowdPatience() - time.Since(f.began))
+	defer late.Stop()
+	select {
+	case <-f.landed:
+		return f
+	case <-ctx.Done():
+		return nil
+	case <-late.C:
+	}
+	other, first := s.flights.second(f)
+	if first {
+		s.fetchBeside(ctx, r, other, old, func() {})
+	}
+	select {
+	case <-f.landed:
+		return f
+	case <-other.landed:
+		return other
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// crowdPatience is how long those who wait for a fetch leave it at that.
+func (s *Server) crowdPatience() time.Duration {
+	return cmp.Or(s.cfg.Patience, headTimeout) / 3
 }
 
 // sendShared answers with what a flight has brought, if that may be.
@@ -139,7 +171,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 	if err != nil {
 		why := s.noAnswer(r, err)
 		if ctx.Err() == nil && !isClients(err) {
-			s.fetched(r, why)
+			s.fetched(failureKey(r), why)
 		}
 		return s.landed(f, s.instead(r, old, why))
 	}
@@ -150,9 +182,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		return s.landed(f, s.instead(r, old, failureOf(resp)))
 	}
 	if httpcache.Failing(resp.status) {
-		s.fetched(r, refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", resp.from.Node.Name, resp.status))
-	} else {
-		s.fetched(r, nil)
+		s.fetched(failureKey(r), refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", resp.from.Node.Name, resp.status))
 	}
 	rr := httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: r.now}
 	if resp.status == http.StatusNotModified && (w.noneMatch != "" || w.modifiedSince != "") {
@@ -160,6 +190,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		adm, matched := httpcache.Freshen(&stored, &r.ask, &rr, &r.site.policy)
 		resp.close()
 		s.judge(&adm, r.site)
+		s.fetched(failureKey(r), nil)
 		if !matched { // of something else: the stored response is of no use
 			return s.get(ctx, r, f, nil, want{whole: true})
 		}
@@ -204,7 +235,7 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	adm = c.Admission
 	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, detail: adm.Detail, soon: r.soon}
 	if adm.Stored && s.slices(resp, &adm.Meta) {
-		resp.body.idle = stallLimit
+		resp.body.idle = bodyStall
 		a.object, a.stream, a.stored = s.store.PutSliced(c, resp.body.length), resp, true
 		return s.landed(f, a)
 	}
@@ -222,12 +253,16 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 		s.apart.mark(hash(r.key), r.start, r.refused != nil && !r.refused.Final)
 	}
 	if a.fill == nil {
+		if !httpcache.Failing(resp.status) {
+			s.fetched(failureKey(r), nil)
+		}
 		a.resp = resp
 		return s.landed(f, a)
 	}
-	resp.body.idle = stallLimit
+	resp.body.idle = bodyStall
+	key := failureKey(r)
 	if resp.arrived() {
-		if a.object = copyFill(resp, a.fill); a.object != nil {
+		if a.object = s.copyFill(resp, a.fill, key); a.object != nil {
 			a.fill = nil
 		}
 		return s.landed(f, a)
@@ -235,15 +270,22 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	s.flights.land(f, a, true)
 	s.tasks.Go(func() {
 		defer s.flights.leave(f)
-		copyFill(resp, a.fill)
+		s.copyFill(resp, a.fill, key)
 	})
 	return a
 }
 
-// copyFill stores a body as it arrives; one that breaks off is not stored.
-func copyFill(resp *response, fill *cache.Fill) *cache.Object {
+// copyFill stores a body as it arrives; one that breaks off is not stored, and a failure of the fetch that has the failureKey.
+func (s *Server) copyFill(resp *response, fill *cache.Fill, key uint64) *cache.Object {
 	defer resp.close()
-	if _, err := resp.body.WriteTo(fill); err != nil {
+	_, err := resp.body.WriteTo(fill)
+	switch {
+	case resp.body.failed:
+		s.fetched(key, refuse(http.StatusBadGateway, "the answer of %s broke off several times in a row; it is not asked for a moment: %v", resp.from.Node.Name, rootOf(err)))
+	case !httpcache.Failing(resp.status):
+		s.fetched(key, nil)
+	}
+	if err != nil {
 		fill.Abort(err)
 		return nil
 	}

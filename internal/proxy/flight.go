@@ -15,7 +15,9 @@ import (
 // be joined while the body arrives.
 type flight struct {
 	key    string
+	began  time.Time
 	landed chan struct{}
+	beside *flight // the one that began when this one took long; guarded by flights.mu
 
 	// What came of it, valid once landed. When both are nil the answer is in the store, or of no use to others.
 	fill *cache.Fill
@@ -40,9 +42,29 @@ func (f *flights) join(key []byte) (fl *flight, first bool) {
 	if fl, ok := f.byKey[string(key)]; ok {
 		return fl, false
 	}
-	fl = &flight{key: string(key), landed: make(chan struct{})}
-	f.byKey[fl.key] = fl
-	return fl, true
+	return f.beginLocked(string(key)), true
+}
+
+// second returns the fetch that is to be waited for beside one that takes long: another that has begun since, or a new one, which
+// is then the caller's to do.
+func (f *flights) second(slow *flight) (fl *flight, first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slow.beside != nil {
+		return slow.beside, false
+	}
+	fl, ok := f.byKey[slow.key]
+	if first = !ok || fl == slow; first {
+		fl = f.beginLocked(slow.key)
+	}
+	slow.beside = fl
+	return fl, first
+}
+
+func (f *flights) beginLocked(key string) *flight {
+	fl := &flight{key: key, began: time.Now(), landed: make(chan struct{})}
+	f.byKey[key] = fl
+	return fl
 }
 
 // land tells the waiting what came of a fetch. One whose body is still arriving goes on to be found until leave.
@@ -188,17 +210,23 @@ func (f *failures) of(hash uint64, now time.Time) *refusal {
 
 // failing returns why a request cannot be answered from upstream; nil when that is not known.
 func (s *Server) failing(r *request) *refusal {
+	if k := failureKey(r); k != 0 {
+		return s.failures.of(k, s.cfg.Now())
+	}
+	return nil
+}
+
+// fetched notes how a fetch went, by the failureKey of its request.
+func (s *Server) fetched(key uint64, why *refusal) {
+	if key != 0 {
+		s.failures.mark(key, s.cfg.Now(), why)
+	}
+}
+
+// failureKey is what failures are remembered by; 0 for requests whose failures are not.
+func failureKey(r *request) uint64 {
 	if r.raw == nil || r.trusted { // nodes look after it themselves
-		return nil
+		return 0
 	}
-	return s.failures.of(failureKey(r), s.cfg.Now())
+	return hash(r.key) ^ hash(r.raw)
 }
-
-// fetched notes how a fetch for a request went.
-func (s *Server) fetched(r *request, why *refusal) {
-	if r.raw != nil && !r.trusted {
-		s.failures.mark(failureKey(r), s.cfg.Now(), why)
-	}
-}
-
-func failureKey(r *request) uint64 { return hash(r.key) ^ hash(r.raw) }

@@ -122,7 +122,7 @@ func (s *Server) mayRetry(failed tries, last *response) bool {
 	if last == nil && errors.As(failed[len(failed)-1].err, &dial) {
 		return true
 	}
-	return s.budget.Retry(s.cfg.Now())
+	return s.again()
 }
 
 func isClients(err error) bool {

@@ -84,6 +84,8 @@ func (h *responseHead) framing(isHead bool) (Framing, int64, error) {
 		return FramedByLength, 0, nil
 	case len(codings) == 1:
 		return FramedByChunks, 0, nil
+	case h.status == 205 && length > 0: // clients differ in whether they read it (RFC 9110 §15.3.6)
+		return 0, 0, errors.New("the response has the status 205 and content")
 	case len(lengths) > 0:
 		return FramedByLength, length, nil
 	}

@@ -20,6 +20,7 @@ const (
 	peerHeader   = "Cdnlab-Peer" // on a request to another server of the same PoP: peerRelay or peerCopy
 	peerRelay    = "relay"
 	peerCopy     = "copy"
+	passHeader   = "Cdnlab-Pass"  // on a request without the fields that its Connection nominated: no tier may store the answer
 	errorHeader  = "Cdnlab-Error" // on a 5xx that a tier made, and not the user's app
 	innerPrefix  = "cdnlab-"      // of fields that stay between the nodes
 )
@@ -32,11 +33,15 @@ var tierFields = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id"
 // ownPrefixes the same holds.
 var (
 	ownFields = set("Host", "Content-Length", "Transfer-Encoding", "Expect", "CDN-Loop", "X-Request-Id", "CDN-Client-Country", "CDN-Client-City",
-		"Forwarded", "Forwarded-For", "X-Forward-For", "X-Forwarder-For", "Client-Ip", "True-Client-Ip", "X-Client-Ip", "X-Real-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip",
+		"Forwarded", "Forwarded-For", "X-Forwarder-For", "Client-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip",
 		"X-Remote-Ip", "X-Remote-Addr", "X-Proxyuser-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Host", "X-Backend-Host", "X-Http-Host-Override",
 		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Http-Destinationurl", "X-Override-Url", "X-Proxy-Url", "X-Url-Scheme", "X-Scheme",
-		"Base-Url", "Http-Url", "Request-Uri", "Front-End-Https", "Proxy", "Proxy-Host")
-	ownPrefixes = []string{"x-forwarded", "x-original-", "x-rewrite-"}
+		"Base-Url", "Http-Url", "Request-Uri", "Front-End-Https", "Proxy", "Proxy-Host", "Proxy-Url", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip", "Wl-Proxy-Ssl",
+		"X-Host-Override", "Host-Override", "X-Http-Host", "Http-Host", "Origin-Host", "Fastly-Host", "X-Gateway-Host", "X-Server-Name", "X-Server-Host",
+		"X-Base-Url", "X-Request-Uri", "X-Url", "X-Uri", "X-Path", "X-Http-Path-Override", "X-Matched-Path", "X-Now-Route-Matches", "X-Middleware-Subrequest",
+		"X-Https", "Https", "X-Ssl", "X-Arr-Ssl", "Ssl-Offloaded", "Fastly-Ssl", "Cf-Visitor", "Cloudfront-Forwarded-Proto", "X-Custom-Ip-Authorization",
+		"X-Sendfile-Type", "X-Accel-Mapping", "Surrogate-Capability")
+	ownPrefixes = []string{"x-forwarded", "x-forward-", "x-original-", "x-rewrite-", "x-real-", "x-envoy-", "x-invoke-"}
 )
 
 // owned reports whether a field of a request is not passed on. Apps behind CGI and its heirs tell "_" from "-" no more.
@@ -126,6 +131,9 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	if w.unchanged != "" {
 		b = appendLine(b, "If-Range", w.unchanged)
 	}
+	if r.marked {
+		b = appendLine(b, passHeader, "1")
+	}
 	switch {
 	case w.relay:
 		b = appendLine(b, peerHeader, peerRelay)
@@ -147,7 +155,7 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	}
 	return &outgoing{
 		home: r.home, feed: feed, claimed: claimed, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
-		repeatable: repeatable, patience: patience,
+		repeatable: repeatable, patience: patience, again: s.again,
 		empty:   r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
 		interim: func(h *responseHead) { passInterim(r, h) },
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 
 	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
@@ -21,6 +22,27 @@ func (s *Server) pass(ctx context.Context, r *request) {
 		r.out.status.Fwd = httpcache.FwdMethod
 	}
 	s.relay(ctx, r, stats.Pass, nil, nil)
+}
+
+// mayEndHere counts a Max-Forwards of OPTIONS down, and answers the request when it may go no further (RFC 9110 §7.6.2).
+func (s *Server) mayEndHere(r *request) bool {
+	const field = "Max-Forwards"
+	if string(r.method) != http.MethodOptions {
+		return false
+	}
+	left, err := strconv.ParseUint(r.ask.Get(field), 10, 32)
+	if err != nil {
+		return false
+	}
+	if left > 0 {
+		r.ask.Set(field, strconv.FormatUint(left-1, 10))
+		r.raw = nil // the next request with these fields starts from what they say
+		return false
+	}
+	r.out.result = stats.Pass
+	s.send(r, http.StatusOK, append(appendDate(r.buf, r.now), allowed...))
+	s.sendBytes(r, nil)
+	return true
 }
 
 // fetchHead asks upstream for a HEAD that the store cannot answer. The response is not stored; it may tell that what is stored
@@ -119,7 +141,8 @@ func (s *Server) sendPassed(r *request, resp *response, fill *cache.Fill) {
 		resp.close()
 		s.sendBytes(r, nil)
 	default:
-		s.sendStream(r, &passing{resp, fill}, resp.body.length, !resp.begun())
+		// Small pieces of a body with a length are held back: a node below must not wait with them to learn that the answer has begun.
+		s.sendStream(r, &passing{resp, fill}, resp.body.length, !resp.begun() || resp.body.length >= 0 && !resp.arrived())
 	}
 }
 

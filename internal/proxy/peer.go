@@ -48,9 +48,9 @@ func (s *Server) relayFrom(ctx context.Context, r *request, home *Upstream) bool
 		return true
 	}
 	if httpcache.Failing(resp.status) {
-		s.fetched(r, refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", home.Node.Name, resp.status))
+		s.fetched(failureKey(r), refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", home.Node.Name, resp.status))
 	} else {
-		s.fetched(r, nil)
+		s.fetched(failureKey(r), nil)
 	}
 	if httpcache.Invalidates(&r.ask, resp.status) {
 		s.invalidate(r, resp)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -76,7 +77,7 @@ type fields struct {
 	ask     httpcache.Ask // of raw
 	seen    seen
 	trusted bool // a node of the lab sent it: what it says about the client is believed
-	marked  bool // Connection nominates fields of its own: the answer is not what others would get
+	marked  bool // Connection nominated fields of its own, here or at a tier before: the answer is not what others would get
 	looped  bool // has passed this node before
 	peer    bool // says that another server of the same PoP sent it
 	relayed bool // says that what comes of it goes to the client as it is
@@ -231,6 +232,8 @@ func (r *request) notice(name, value []byte, secret, loopToken string) *refusal 
 	case len(peerHeader):
 		if equalFold(name, peerHeader) {
 			r.peer, r.relayed = true, equalFold(value, peerRelay)
+		} else if equalFold(name, passHeader) {
+			r.marked = true
 		}
 	case len(secretHeader):
 		if equalFold(name, secretHeader) && secret != "" {
@@ -293,6 +296,8 @@ func (r *request) readTarget(target []byte) *refusal {
 		return refuse(http.StatusBadRequest, "the request has %d Host fields, want one", s.hosts)
 	case bytes.IndexByte(target, '#') >= 0:
 		return refuse(http.StatusBadRequest, "a request target has no fragment")
+	case !ascii(target):
+		return refuse(http.StatusBadRequest, "the request target holds bytes that are not percent-encoded") // RFC 9112 §3.2
 	}
 	r.host, r.target = s.host, target
 	if target[0] != '/' && string(target) != "*" {
@@ -304,6 +309,15 @@ func (r *request) readTarget(target []byte) *refusal {
 		return refuse(http.StatusBadRequest, "malformed host %.80q", r.host)
 	}
 	return nil
+}
+
+func ascii(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // absolute splits "http://host/path".
@@ -346,8 +360,11 @@ func validHost(b []byte) bool {
 	case i == len(b):
 		return true
 	}
-	port := b[i+1:]
-	return b[i] == ':' && len(port) <= 5 && len(bytes.Trim(port, "0123456789")) == 0
+	if b[i] != ':' || i+1 == len(b) { // the port may be empty
+		return b[i] == ':'
+	}
+	_, err := strconv.ParseUint(string(b[i+1:]), 10, 16)
+	return err == nil
 }
 
 // literal is the length of the literal address that b begins with, brackets included; 0 when it begins with none.

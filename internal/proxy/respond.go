@@ -139,16 +139,19 @@ func appendAge(b []byte, age time.Duration) []byte {
 	return append(b, crlf...)
 }
 
+// allowed are the methods that are served; others than these are passed on too.
+const allowed = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+
 // fail answers with a sentence of this node.
 func (s *Server) fail(r *request, why *refusal) {
 	r.out.result = stats.Failed
 	if why.result != 0 {
 		r.out.result = why.result
 	}
-	b := append(r.buf, "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"...)
+	b := append(r.buf, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"...) // it repeats what the client sent
 	b = appendDate(b, r.now)
 	if why.status == http.StatusMethodNotAllowed {
-		b = append(b, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"...)
+		b = append(b, allowed...)
 	}
 	if r.trusted && why.status > http.StatusInternalServerError {
 		value := s.name
@@ -179,7 +182,7 @@ type source interface {
 }
 
 // sendStream answers with a body that arrives while it is sent, and ends the request when it has been sent. length is
-// lengthUnknown for one whose end alone tells it. early says that its beginning is not here yet.
+// lengthUnknown for one whose end alone tells it. early says that the head goes first.
 func (s *Server) sendStream(r *request, src source, length int64, early bool) {
 	b := &bodyStream{s: s, r: r, src: src}
 	if length == lengthUnknown && !r.rc.Request.Header.IsHTTP11() {
@@ -329,7 +332,7 @@ func (s *Server) observe(r *request, done stats.Request) {
 	}
 	if r.ask.Cacheable() {
 		if s.cfg.Popular != nil {
-			s.cfg.Popular(r.site.Origin, r.site.Host, r.target, n)
+			s.cfg.Popular(r.site.Origin, r.site.Host, r.target, done.Out)
 		}
 		s.cfg.Stats.Object(r.site.Host, r.target, r.out.result == stats.Hit || r.out.result == stats.Stale)
 	}

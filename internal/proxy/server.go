@@ -99,6 +99,7 @@ type Server struct {
 	failures  failures
 	pushed    pushed
 	budget    *retry.Budget // of tries after the first
+	again     func() bool   // asks it for one; made once
 	encoder   *encoder      // nil for a tier that encodes nothing
 	tunnels   hijacks
 	untilEnd  hijacks        // responses that end with the connection
@@ -139,7 +140,7 @@ func New(cfg Config) *Server {
 	if err != nil {
 		panic(err) // its defaults
 	}
-	s.budget = budget
+	s.budget, s.again = budget, func() bool { return budget.Retry(cfg.Now()) }
 	if cfg.Encode {
 		s.encoder = newEncoder()
 	}
@@ -198,6 +199,9 @@ func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
 	}
 	if r.trusted && r.site.feed != nil {
 		r.applied = r.site.feed.Applied()
+	}
+	if s.mayEndHere(r) {
+		return
 	}
 	s.tell(r)
 	if s.admit(r) {

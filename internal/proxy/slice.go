@@ -64,7 +64,7 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 		s.flights.land(sf, &answer{fill: fill}, true)
 		s.tasks.Go(func() {
 			defer s.flights.leave(sf)
-			copyFill(resp, fill)
+			s.copyFill(resp, fill, 0)
 		})
 	}
 	if a.soon = r.soon; no != nil && !a.soon {
@@ -175,10 +175,10 @@ func (c *slicer) fetch(f *flight, i int64, within httpcache.Span) source {
 	fill := s.store.BeginSlice(c.head, i, ticket)
 	b, _ := fill.Reader(within) // a new fill has a place for its first reader
 	s.flights.land(f, &answer{fill: fill}, true)
-	resp.body.idle = stallLimit
+	resp.body.idle = bodyStall
 	s.tasks.Go(func() {
 		defer s.flights.leave(f)
-		copyFill(resp, fill)
+		s.copyFill(resp, fill, 0)
 	})
 	return b
 }
