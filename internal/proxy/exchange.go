@@ -62,7 +62,7 @@ type response struct {
 	responseHead
 	from   *Upstream
 	conn   *upConn
-	body   *body
+	body   body
 	upload *upload       // of the request's body, while that goes on beside the response
 	took   time.Duration // until the head was here
 }
@@ -133,7 +133,7 @@ func (r *response) read(out *outgoing) (err error) {
 		}
 		if r.status >= 200 || r.status == 101 && out.upgrade {
 			if err = out.unasked(&r.responseHead); err == nil {
-				r.body, err = newBody(r.conn, &r.responseHead, out.isHead)
+				err = r.body.init(r.conn, &r.responseHead, out.isHead)
 			}
 			return err
 		}
@@ -154,25 +154,17 @@ func (r *response) close() {
 		return
 	}
 	r.upload.stop()
-	if r.arrived() {
-		_, _ = io.Copy(io.Discard, r.body) // an end that is here already costs nothing
+	if r.body.arrived() {
+		_, _ = r.body.writeRest(io.Discard) // an end that is here already costs nothing
 	}
-	keep := r.body.done && r.status != 101 && !r.http10 && r.conn.br.Buffered() == 0 && (r.upload == nil || r.upload.err == nil)
-	for v := range r.header.Values("Connection") {
-		keep = keep && !hasToken(v, "close")
-	}
+	keep := r.body.done && r.status != 101 && !r.http10 && !r.closing && r.conn.br.Buffered() == 0 && (r.upload == nil || r.upload.err == nil)
 	r.from.stats.Fetch(stats.Fetch{To: r.from.Node.Kind, Err: r.body.failed || r.ofTier(), Bytes: r.body.n})
 	r.from.stats.Flow(topology.Ref{Kind: r.from.Node.Kind, Name: r.from.Node.Group}, r.body.n, r.took)
 	r.from.put(r.conn, keep)
 }
 
-// begun reports whether some of the body is here already, arrived whether all of it is.
+// begun reports whether some of the body is here already.
 func (r *response) begun() bool { return r.body.done || r.conn.br.Buffered() > 0 }
-
-func (r *response) arrived() bool {
-	left := r.body.length - r.body.n
-	return r.body.done || left >= 0 && left <= int64(r.conn.br.Buffered())
-}
 
 // WriteTo sends the body as it comes.
 func (r *response) WriteTo(w io.Writer) (int64, error) { return r.body.WriteTo(w) }

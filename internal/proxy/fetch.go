@@ -23,7 +23,8 @@ type answer struct {
 
 	result stats.Result
 	status int              // received from upstream; 0 when nothing came
-	below  httpcache.Header // fields that came with it, for what the tiers below say in them
+	below  httpcache.Header // fields that came with it, for what the tiers below say in them; "" when they say nothing
+	aged   bool             // it came with an Age
 	vary   string
 	stored bool
 	detail string // why it was not stored, or what went wrong
@@ -148,7 +149,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		if !matched { // of something else: the stored response is of no use
 			return s.get(ctx, r, f, nil, want{whole: true})
 		}
-		a := &answer{object: s.store.Replace(old, adm), result: stats.Revalidated, status: resp.status, below: resp.header,
+		a := &answer{object: s.store.Replace(old, adm), result: stats.Revalidated, status: resp.status, below: resp.below(), aged: resp.aged,
 			vary: adm.Meta.Vary, stored: adm.Stored, detail: adm.Detail}
 		return s.landed(f, a)
 	}
@@ -172,10 +173,10 @@ func (s *Server) landed(f *flight, a *answer) *answer {
 func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Response, ticket cache.Ticket) *answer {
 	adm := httpcache.Admit(&r.ask, rr, &r.site.policy)
 	s.judge(&adm, r.site)
-	if adm.Stored && isEventStream(resp.header) {
+	if adm.Stored && resp.events {
 		adm = httpcache.Admission{Meta: adm.Meta, Detail: "an event stream has no end to wait for"}
 	}
-	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, vary: adm.Meta.Vary, detail: adm.Detail}
+	a := &answer{result: stats.Miss, status: resp.status, below: resp.below(), aged: resp.aged, vary: adm.Meta.Vary, detail: adm.Detail}
 	if adm.Stored && s.slices(resp, &adm.Meta) {
 		resp.body.idle = stallLimit
 		a.object, a.stream, a.stored = s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, resp.body.length), resp, true
@@ -199,7 +200,7 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 		return s.landed(f, a)
 	}
 	resp.body.idle = stallLimit
-	if resp.arrived() {
+	if resp.body.arrived() {
 		if a.object = copyFill(resp, a.fill); a.object != nil {
 			a.fill = nil
 		}
@@ -225,11 +226,6 @@ func copyFill(resp *response, fill *cache.Fill) *cache.Object {
 		return nil // its readers know
 	}
 	return obj
-}
-
-func isEventStream(h httpcache.Header) bool {
-	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
 }
 
 // instead answers when nothing usable came: with what is stored, though stale, if the rules allow it (RFC 9111 §4.2.4).
@@ -265,7 +261,7 @@ func failureOf(resp *response) *refusal {
 		return why
 	}
 	const most = 4 << 10
-	if text, err := io.ReadAll(io.LimitReader(resp.body, most)); err == nil && len(text) > 0 {
+	if text, err := io.ReadAll(io.LimitReader(&resp.body, most)); err == nil && len(text) > 0 {
 		why.sentence = strings.TrimRight(string(text), "\n")
 	}
 	return why
@@ -283,7 +279,7 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 	case a.resp != nil:
 		s.sendFetched(ctx, r, a)
 	default:
-		c := content{fill: a.fill, aged: a.below.Has("Age")}
+		c := content{fill: a.fill, aged: a.aged}
 		if a.fill != nil {
 			c.meta, c.header, c.size = a.fill.Meta(), a.fill.Header(), a.fill.Length()
 		} else {

@@ -53,7 +53,7 @@ func (s *Server) relay(ctx context.Context, r *request, result stats.Result, old
 		s.sendAnswer(ctx, r, s.instead(r, old, failureOf(resp)), old)
 		return
 	}
-	r.out.result, r.out.below, r.out.status.FwdStatus = result, resp.header, resp.status
+	r.out.result, r.out.below, r.out.status.FwdStatus = result, resp.below(), resp.status
 	if learn != nil {
 		learn(&httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: r.now})
 	}
@@ -77,8 +77,8 @@ func (s *Server) sendPassed(r *request, resp *response) {
 	s.send(r, resp.status, s.appendPassed(r.buf, r, resp))
 	switch {
 	case resp.body.done && r.rc.IsHead():
-		if n, err := contentLength(values(resp.header, "Content-Length")); err == nil && n >= 0 {
-			r.rc.Response.Header.SetContentLength(int(n))
+		if resp.lengths > 0 { // of a number: framing has seen to it
+			r.rc.Response.Header.SetContentLength(int(resp.length))
 		}
 		resp.close()
 		s.finish(r, 0)
@@ -88,13 +88,6 @@ func (s *Server) sendPassed(r *request, resp *response) {
 	default:
 		s.sendStream(r, passing{resp}, resp.body.length, !resp.begun())
 	}
-}
-
-func values(h httpcache.Header, name string) (all []string) {
-	for v := range h.Values(name) {
-		all = append(all, v)
-	}
-	return all
 }
 
 // passing is the body of a response that goes through without being stored.

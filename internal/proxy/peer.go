@@ -56,7 +56,7 @@ func (s *Server) relayFrom(ctx context.Context, r *request, home *Upstream) bool
 		s.invalidate(r, resp)
 	}
 	r.out.relayed = resp.header.Get("X-Cache")
-	r.out.result, r.out.below, r.out.status.FwdStatus = resultOf(r.out.relayed), resp.header, resp.status
+	r.out.result, r.out.below, r.out.status.FwdStatus = resultOf(r.out.relayed), resp.below(), resp.status
 	s.sendPassed(r, resp)
 	return true
 }

@@ -49,7 +49,7 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 		return nil
 	}
 	head := s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, size)
-	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.header, vary: adm.Meta.Vary, stored: true}
+	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.below(), aged: resp.aged, vary: adm.Meta.Vary, stored: true}
 	if i := head.SliceAt(span.First); head.SliceSpan(i) == span {
 		sf, _ := s.flights.join(head.AppendSliceKey(nil, i)) // the generation is new: nobody else has it
 		fill := s.store.BeginSlice(head, i, ticket)
@@ -66,8 +66,8 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 
 // slices reports whether a response is stored in slices while it goes through.
 func (s *Server) slices(resp *response, m *httpcache.Meta) bool {
-	return m.Strong() && m.Status == http.StatusOK && s.store.SliceSize() > 0 && strings.EqualFold(resp.header.Get("Accept-Ranges"), "bytes") &&
-		(resp.body.length > wholeLimit || resp.body.length > s.store.MaxObject())
+	return (resp.body.length > wholeLimit || resp.body.length > s.store.MaxObject()) && m.Strong() && m.Status == http.StatusOK &&
+		s.store.SliceSize() > 0 && strings.EqualFold(resp.header.Get("Accept-Ranges"), "bytes")
 }
 
 // slicer finds the slices of a body, in the store or upstream, for one request.
@@ -191,7 +191,7 @@ func (c *slicer) fromStream(i int64, within httpcache.Span) source {
 	s.tasks.Go(func() {
 		defer close(done)
 		defer s.flights.leave(f)
-		if _, err := io.CopyN(fill, stream.body, length); err != nil {
+		if _, err := io.CopyN(fill, &stream.body, length); err != nil {
 			fill.Abort(err)
 			return
 		}
