@@ -54,7 +54,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	// Also with something in the buffer, which may be no more than half a chunk's size.
-	if err := b.conn.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
+	if err := b.conn.limit(time.Now(), b.idle); err != nil {
 		return 0, err
 	}
 	n, err := b.src.Read(p)

@@ -71,19 +71,26 @@ type response struct {
 // closed is replaced by a new one when the request may be repeated; other failures are the caller's to judge.
 func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, error) {
 	began := time.Now()
+	now := began
 	for fresh := false; ; fresh = true {
-		c, err := u.connect(ctx, out, fresh)
+		c, err := u.connect(ctx, out, fresh, now)
 		if err != nil {
 			u.stats.Fetch(stats.Fetch{To: u.Node.Kind, Err: true})
 			return nil, err
 		}
-		resp, err := u.roundTrip(c, out)
+		if !c.used { // to connect takes its time
+			now = time.Now()
+		}
+		resp, err := u.roundTrip(c, out, now)
 		if err == nil {
 			resp.took = time.Since(began)
 			return resp, nil
 		}
 		stale := c.used && out.repeatable && !timedOut(err)
 		u.put(c, false)
+		if err == errSpoilt {
+			continue
+		}
 		if !stale {
 			u.stats.Fetch(stats.Fetch{To: u.Node.Kind, Err: !isClients(err)})
 			return nil, err
@@ -93,14 +100,14 @@ func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, erro
 }
 
 // connect returns a connection that is good enough for the request: one that cannot be repeated needs more certainty. What has
-// come on an idle connection would be taken for the answer.
-func (u *Upstream) connect(ctx context.Context, out *outgoing, fresh bool) (*upConn, error) {
-	c, err := u.get(ctx, fresh)
-	if err != nil || !c.used || c.alive() && (out.repeatable || time.Since(c.since) < recent) {
+// come on an idle connection would be taken for the answer; ask looks at that itself.
+func (u *Upstream) connect(ctx context.Context, out *outgoing, fresh bool, now time.Time) (*upConn, error) {
+	c, err := u.get(ctx, fresh, now)
+	if err != nil || !c.used || (out.repeatable || now.Sub(c.since) < recent) && (c.asks(out) || c.alive()) {
 		return c, err
 	}
 	u.put(c, false)
-	return u.get(ctx, true)
+	return u.get(ctx, true, now)
 }
 
 func timedOut(err error) bool {
@@ -108,8 +115,8 @@ func timedOut(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-func (u *Upstream) roundTrip(c *upConn, out *outgoing) (*response, error) {
-	up, err := send(c, out)
+func (u *Upstream) roundTrip(c *upConn, out *outgoing, now time.Time) (*response, error) {
+	up, err := send(c, out, now)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +188,17 @@ func hasToken(list, member string) bool {
 
 // send writes the request. A body that is not at hand goes on being sent beside the response: a server may answer while it
 // reads, or without reading all.
-func send(c *upConn, out *outgoing) (*upload, error) {
+func send(c *upConn, out *outgoing, now time.Time) (*upload, error) {
+	if c.asks(out) {
+		if err := c.limit(now, out.patience); err != nil {
+			return nil, err
+		}
+		head := out.head // it has room behind it
+		if out.empty {
+			head = append(head, "Content-Length: 0\r\n"...)
+		}
+		return nil, c.ask(append(head, crlf...))
+	}
 	bw := writers.Get().(*bufio.Writer)
 	bw.Reset(rolling{c})
 	_, _ = bw.Write(out.head) // an error stays in bw until Flush
@@ -216,7 +233,7 @@ func send(c *upConn, out *outgoing) (*upload, error) {
 	if err := bw.Flush(); err != nil {
 		return nil, err
 	}
-	return nil, c.SetReadDeadline(time.Now().Add(out.patience))
+	return nil, c.limit(time.Now(), out.patience)
 }
 
 // rolling is a connection on which each write has a time limit of its own.
