@@ -26,6 +26,7 @@ type body struct {
 	conn   *upConn
 	n      int64 // bytes read so far
 	done   bool  // all of it was read
+	waited bool  // it did not all come with the head
 	failed bool  // it broke off
 }
 
@@ -53,6 +54,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.done {
 		return 0, io.EOF
 	}
+	b.waited = true
 	// Also with something in the buffer, which may be no more than half a chunk's size.
 	if err := b.conn.limit(time.Now(), b.idle); err != nil {
 		return 0, err

@@ -29,6 +29,7 @@ const (
 
 // outgoing is a request on its way upstream. Its head is built once and serves every try.
 type outgoing struct {
+	of         *request
 	home       *Upstream     // to be asked before the parents; nil for none
 	head       []byte        // request line and fields, without framing and the empty line
 	isHead     bool          // the method is HEAD
@@ -39,7 +40,7 @@ type outgoing struct {
 	patience   time.Duration // from its end to the head of the response
 	empty      bool          // has no body though its method may have one: Content-Length says so (RFC 9110 §8.6)
 	body       requestBody
-	interim    func(*responseHead) // takes 1xx responses but 100, which answers this node's own Expect, and 101
+	parents    [maxTries]*Upstream // room for those to try
 }
 
 // unasked finds an answer that the request does not allow: taken for one to another request, it would do harm.
@@ -64,13 +65,13 @@ type response struct {
 	conn   *upConn
 	body   body
 	upload *upload       // of the request's body, while that goes on beside the response
-	took   time.Duration // until the head was here
+	came   time.Time     // when the head was here
+	took   time.Duration // until then
 }
 
 // exchange sends a request on one connection and reads the head of the response. A kept connection that turns out to be
-// closed is replaced by a new one when the request may be repeated; other failures are the caller's to judge.
-func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, error) {
-	began := time.Now()
+// closed is replaced by a new one when the request may be repeated; other failures are the caller's to judge. began is now.
+func (u *Upstream) exchange(ctx context.Context, out *outgoing, began time.Time) (*response, error) {
 	now := began
 	for fresh := false; ; fresh = true {
 		c, err := u.connect(ctx, out, fresh, now)
@@ -83,11 +84,12 @@ func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, erro
 		}
 		resp, err := u.roundTrip(c, out, now)
 		if err == nil {
-			resp.took = time.Since(began)
+			resp.came = time.Now()
+			resp.took = resp.came.Sub(began)
 			return resp, nil
 		}
 		stale := c.used && out.repeatable && !timedOut(err)
-		u.put(c, false)
+		u.put(c, false, now)
 		if err == errSpoilt {
 			continue
 		}
@@ -106,7 +108,7 @@ func (u *Upstream) connect(ctx context.Context, out *outgoing, fresh bool, now t
 	if err != nil || !c.used || (out.repeatable || now.Sub(c.since) < recent) && (c.asks(out) || c.alive()) {
 		return c, err
 	}
-	u.put(c, false)
+	u.put(c, false, now)
 	return u.get(ctx, true, now)
 }
 
@@ -145,11 +147,11 @@ func (r *response) read(out *outgoing) (err error) {
 			return err
 		}
 		switch r.status {
-		case 100:
+		case 100: // answers this node's own Expect
 		case 101:
 			return errors.New("the server switched protocols unasked")
 		default:
-			out.interim(&r.responseHead)
+			passInterim(out.of, &r.responseHead)
 		}
 	}
 	return fmt.Errorf("more than %d interim responses", maxInterim)
@@ -167,7 +169,11 @@ func (r *response) close() {
 	keep := r.body.done && r.status != 101 && !r.http10 && !r.closing && r.conn.br.Buffered() == 0 && (r.upload == nil || r.upload.err == nil)
 	r.from.stats.Fetch(stats.Fetch{To: r.from.Node.Kind, Err: r.body.failed || r.ofTier(), Bytes: r.body.n})
 	r.from.stats.Flow(topology.Ref{Kind: r.from.Node.Kind, Name: r.from.Node.Group}, r.body.n, r.took)
-	r.from.put(r.conn, keep)
+	ended := r.came
+	if r.body.waited {
+		ended = time.Now()
+	}
+	r.from.put(r.conn, keep, ended)
 }
 
 // begun reports whether some of the body is here already.

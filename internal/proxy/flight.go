@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -15,7 +16,8 @@ import (
 // be joined while the body arrives.
 type flight struct {
 	key    string
-	landed chan struct{}
+	landed chan struct{} // nil as long as nobody else has joined; guarded by flights.mu until then
+	over   bool          // it has landed; guarded by flights.mu
 
 	// What came of it, valid once landed. When both are nil the answer is in the store, or of no use to others.
 	fill *cache.Fill
@@ -37,9 +39,15 @@ func (f *flights) join(key []byte) (fl *flight, first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fl, ok := f.byKey[string(key)]; ok {
+		if fl.landed == nil {
+			fl.landed = make(chan struct{})
+			if fl.over {
+				close(fl.landed)
+			}
+		}
 		return fl, false
 	}
-	fl = &flight{key: string(key), landed: make(chan struct{})}
+	fl = &flight{key: string(key)}
 	f.byKey[fl.key] = fl
 	return fl, true
 }
@@ -49,13 +57,17 @@ func (f *flights) land(fl *flight, a *answer, arriving bool) {
 	if fl == nil {
 		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	fl.fail, fl.vary, fl.bad = a.fail, a.vary, a.resp != nil && a.status >= http.StatusInternalServerError
 	if arriving {
 		fl.fill = a.fill
 	} else {
-		f.leave(fl)
+		f.leaveLocked(fl)
 	}
-	close(fl.landed)
+	if fl.over = true; fl.landed != nil {
+		close(fl.landed)
+	}
 }
 
 // leave makes later requests look in the store.
@@ -65,6 +77,10 @@ func (f *flights) leave(fl *flight) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.leaveLocked(fl)
+}
+
+func (f *flights) leaveLocked(fl *flight) {
 	if f.byKey[fl.key] == fl {
 		delete(f.byKey, fl.key)
 	}
@@ -125,6 +141,8 @@ func (a *apart) has(hash uint64, now time.Time) bool {
 // as many tries. One failure is not enough, and only requests with the same fields share it: whoever can make an app fail by what
 // they send must not make it fail for others.
 type failures struct {
+	some atomic.Bool // keys holds any: mostly it does not, and nothing needs to be looked up
+
 	mu   sync.Mutex // guards keys
 	keys *simplelru.LRU[uint64, failure]
 }
@@ -155,6 +173,7 @@ func (f *failures) mark(hash uint64, now time.Time, why *refusal) {
 	case why != nil:
 		f.keys.Add(hash, failure{last.row + 1, now, why})
 	}
+	f.some.Store(f.keys.Len() > 0)
 }
 
 // of returns why something cannot be fetched; nil when that is not known.
@@ -170,7 +189,7 @@ func (f *failures) of(hash uint64, now time.Time) *refusal {
 
 // failing returns why a request cannot be answered from upstream; nil when that is not known.
 func (s *Server) failing(r *request) *refusal {
-	if r.raw == nil || r.trusted { // nodes look after it themselves
+	if r.raw == nil || r.trusted || !s.failures.some.Load() { // nodes look after it themselves
 		return nil
 	}
 	return s.failures.of(failureKey(r), s.cfg.Now())
@@ -178,7 +197,7 @@ func (s *Server) failing(r *request) *refusal {
 
 // fetched notes how a fetch for a request went.
 func (s *Server) fetched(r *request, why *refusal) {
-	if r.raw != nil && !r.trusted {
+	if r.raw != nil && !r.trusted && (why != nil || s.failures.some.Load()) {
 		s.failures.mark(failureKey(r), s.cfg.Now(), why)
 	}
 }

@@ -94,7 +94,7 @@ type want struct {
 	relay                    bool           // from another server of the PoP
 }
 
-// outgoing builds the request for the parents. It holds until the next one is built for r.
+// outgoing builds the request for the parents. It holds until the next one is built for r, which has room for one.
 func (s *Server) outgoing(r *request, w want) *outgoing {
 	b := append(r.wire[:0], r.method...)
 	b = append(append(append(b, ' '), r.target...), " HTTP/1.1\r\nHost: "...)
@@ -137,12 +137,12 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	if repeatable && s.cfg.Patience > 0 {
 		patience = s.cfg.Patience
 	}
-	return &outgoing{
-		home: r.home, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
+	r.sent = outgoing{
+		of: r, home: r.home, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
 		repeatable: repeatable, patience: patience,
-		empty:   r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
-		interim: func(h *responseHead) { passInterim(r, h) },
+		empty: r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
 	}
+	return &r.sent
 }
 
 // passInterim hands an interim response, such as 103 Early Hints, to the client at once (RFC 9110 §15.2). A client of HTTP/1.0
@@ -191,7 +191,7 @@ func (s *Server) appendOwn(b []byte, r *request) []byte {
 
 func (s *Server) appendClient(b []byte, r *request) []byte {
 	c := s.client(r)
-	b = appendLine(b, "X-Forwarded-For", c.Addr.String())
+	b = append(c.Addr.AppendTo(append(b, "X-Forwarded-For: "...)), crlf...)
 	b = appendLine(b, "X-Forwarded-Proto", "http")
 	b = appendLine(b, "X-Request-Id", string(r.id[:]))
 	if c.Country != "" {

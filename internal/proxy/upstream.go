@@ -132,7 +132,7 @@ func (u *Upstream) closeLocked(c *upConn) {
 }
 
 // put ends an exchange. The connection is kept if it can carry another one.
-func (u *Upstream) put(c *upConn, keep bool) {
+func (u *Upstream) put(c *upConn, keep bool, now time.Time) {
 	releaseReader(c.br)
 	c.br = nil
 	c.used = true
@@ -142,9 +142,9 @@ func (u *Upstream) put(c *upConn, keep bool) {
 		u.closeLocked(c)
 		return
 	}
-	c.since = time.Now()
+	c.since = now
 	u.idle = append(u.idle, c)
-	u.expireLocked(c.since)
+	u.expireLocked(now)
 }
 
 // Load returns how many requests are under way.
