@@ -100,17 +100,16 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	b = append(append(append(b, ' '), r.target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, r.host...), crlf...)
 	condition := w.noneMatch != "" || w.modifiedSince != ""
-	for name, value := range r.ask.Forward() {
-		if owned(name) || inner(name) {
-			continue
+	if w.whole {
+		if !r.lined {
+			r.lines, _ = r.appendFields(r.lines[:0], true)
+			r.lined = true
 		}
-		if contains(conditionFields, name) {
-			if w.whole {
-				continue
-			}
-			condition = condition || !strings.EqualFold(name, "Range")
-		}
-		b = appendLine(b, name, value)
+		b = append(b, r.lines...)
+	} else {
+		var asked bool
+		b, asked = r.appendFields(b, false)
+		condition = condition || asked
 	}
 	if w.noneMatch != "" {
 		b = appendLine(b, "If-None-Match", w.noneMatch)
@@ -143,6 +142,24 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 		empty: r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
 	}
 	return &r.sent
+}
+
+// appendFields appends what of the client's fields is passed on. Without those that select what of a representation is sent, the
+// whole is; otherwise conditional says that there is a precondition among them.
+func (r *request) appendFields(b []byte, whole bool) (_ []byte, conditional bool) {
+	for name, value := range r.ask.Forward() {
+		if owned(name) || inner(name) {
+			continue
+		}
+		if contains(conditionFields, name) {
+			if whole {
+				continue
+			}
+			conditional = conditional || !strings.EqualFold(name, "Range")
+		}
+		b = appendLine(b, name, value)
+	}
+	return b, conditional
 }
 
 // passInterim hands an interim response, such as 103 Early Hints, to the client at once (RFC 9110 §15.2). A client of HTTP/1.0
