@@ -114,9 +114,12 @@ func parseHead(raw []byte) (h responseHead, err error) {
 		if err != nil {
 			return h, err
 		}
-		trimmed := bytes.Trim(value, " \t")
-		plain = plain && len(value) == len(trimmed)+1 && value[0] == ' '
-		h.notice(name, trimmed)
+		if isPlain(value) {
+			value = value[1:]
+		} else {
+			plain, value = false, bytes.Trim(value, " \t")
+		}
+		h.notice(name, value)
 	}
 	if plain { // as most servers write it, it is a Header already
 		h.header = httpcache.Header(fields)
@@ -124,6 +127,12 @@ func parseHead(raw []byte) (h responseHead, err error) {
 		h.header = rewritten(fields)
 	}
 	return h, nil
+}
+
+// isPlain reports whether a value is as AppendField writes it: behind one space, and with none around it.
+func isPlain(value []byte) bool {
+	n := len(value)
+	return n > 0 && value[0] == ' ' && (n == 1 || value[1] > ' ' && value[n-1] > ' ')
 }
 
 // rewritten makes a Header of fields that were found correct.
