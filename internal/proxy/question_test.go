@@ -118,6 +118,22 @@ func TestAskEnds(t *testing.T) {
 	}
 }
 
+func TestAnIdleConnectionOutlivesItsDeadline(t *testing.T) {
+	near, far := pair(t)
+	if err := near.limit(time.Now().Add(-time.Hour), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if !near.alive() {
+		t.Error("a connection whose last exchange had a deadline counts as closed")
+	}
+	if err := far.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if near.alive() {
+		t.Error("a connection that its peer has closed counts as alive")
+	}
+}
+
 // timed notes the read deadline that it is given.
 type timed struct {
 	net.Conn

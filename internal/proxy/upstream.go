@@ -183,6 +183,9 @@ func (c *upConn) alive() bool {
 	if c.raw == nil {
 		return true
 	}
+	if c.SetReadDeadline(time.Time{}) != nil { // that of the exchange before may have passed
+		return false
+	}
 	still := false
 	err := c.raw.Read(func(fd uintptr) bool {
 		still = quiet(fd)
