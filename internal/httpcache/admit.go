@@ -115,7 +115,8 @@ func understood(status int) bool {
 
 // keep makes the header to store (RFC 9111 §3.1).
 func (f *fields) keep(adm *Admission, r *Response) {
-	b := make([]byte, 0, len(r.Header)+len("Date: \r\n")+len(imfFixdate))
+	var room [1 << 10]byte // for most: what is stored is then allocated once, and no longer than it is
+	b := room[:0]
 	for name, value := range r.Header.All() {
 		switch {
 		case f.drops(name):

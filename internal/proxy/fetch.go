@@ -25,7 +25,8 @@ type answer struct {
 
 	result stats.Result
 	status int              // received from upstream; 0 when nothing came
-	below  httpcache.Header // fields that came with it, for what the tiers below say in them
+	below  httpcache.Header // fields that came with it, for what the tiers below say in them; "" when they say nothing
+	aged   bool             // it came with an Age
 	once   httpcache.Header // those that are for the one who fetched it alone
 	vary   string
 	stored bool
@@ -194,7 +195,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		if !matched { // of something else: the stored response is of no use
 			return s.get(ctx, r, f, nil, want{whole: true})
 		}
-		a := &answer{object: s.store.Replace(old, adm), result: stats.Revalidated, status: resp.status, below: resp.header,
+		a := &answer{object: s.store.Replace(old, adm), result: stats.Revalidated, status: resp.status, below: resp.below(), aged: resp.aged,
 			once: adm.Once, vary: adm.Meta.Vary, stored: adm.Stored, detail: adm.Detail}
 		return s.landed(f, a)
 	}
@@ -215,7 +216,7 @@ func (s *Server) unstored(ctx context.Context, r *request, f *flight, resp *resp
 		resp.close()
 		return s.get(ctx, r, f, nil, want{})
 	}
-	return s.landed(f, &answer{resp: resp, result: stats.Miss, status: resp.status, below: resp.header, detail: behindDetail, again: true})
+	return s.landed(f, &answer{resp: resp, result: stats.Miss, status: resp.status, below: resp.below(), aged: resp.aged, detail: behindDetail, again: true})
 }
 
 func (s *Server) landed(f *flight, a *answer) *answer {
@@ -227,13 +228,13 @@ func (s *Server) landed(f *flight, a *answer) *answer {
 func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Response, ticket cache.Ticket) *answer {
 	adm := httpcache.Admit(&r.ask, rr, &r.site.policy)
 	s.judge(&adm, r.site)
-	if adm.Stored && isEventStream(resp.header) {
+	if adm.Stored && resp.events {
 		adm = httpcache.Admission{Meta: adm.Meta, Detail: "an event stream has no end to wait for"}
 	}
 	c := cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: resp.body.length, Ticket: ticket}
 	s.filter(r, &c, resp)
 	adm = c.Admission
-	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, detail: adm.Detail, soon: r.soon}
+	a := &answer{result: stats.Miss, status: resp.status, below: resp.below(), aged: resp.aged, once: adm.Once, vary: adm.Meta.Vary, detail: adm.Detail, soon: r.soon}
 	if adm.Stored && s.slices(resp, &adm.Meta) {
 		resp.body.idle = bodyStall
 		a.object, a.stream, a.stored = s.store.PutSliced(c, resp.body.length), resp, true
@@ -261,7 +262,7 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	}
 	resp.body.idle = bodyStall
 	key := failureKey(r)
-	if resp.arrived() {
+	if resp.body.arrived() {
 		if a.object = s.copyFill(resp, a.fill, key); a.object != nil {
 			a.fill = nil
 		}
@@ -294,11 +295,6 @@ func (s *Server) copyFill(resp *response, fill *cache.Fill, key uint64) *cache.O
 		return nil // its readers know
 	}
 	return obj
-}
-
-func isEventStream(h httpcache.Header) bool {
-	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
 }
 
 // instead answers when nothing usable came: with what is stored, though stale, if the rules allow it (RFC 9111 §4.2.4).
@@ -334,7 +330,7 @@ func failureOf(resp *response) *refusal {
 		return why
 	}
 	const most = 4 << 10
-	if text, err := io.ReadAll(io.LimitReader(resp.body, most)); err == nil && len(text) > 0 {
+	if text, err := io.ReadAll(io.LimitReader(&resp.body, most)); err == nil && len(text) > 0 {
 		why.sentence = strings.TrimRight(string(text), "\n")
 	}
 	return why
@@ -352,7 +348,7 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 	case a.resp != nil:
 		s.sendFetched(ctx, r, a)
 	default:
-		c := content{fill: a.fill, aged: a.below.Has("Age")}
+		c := content{fill: a.fill, aged: a.aged}
 		if a.fill != nil {
 			c.meta, c.header, c.size = a.fill.Meta(), a.fill.Header(), a.fill.Length()
 		} else {

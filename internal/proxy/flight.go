@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -16,8 +17,9 @@ import (
 type flight struct {
 	key    string
 	began  time.Time
-	landed chan struct{}
-	beside *flight // the one that began when this one took long; guarded by flights.mu
+	landed chan struct{} // nil as long as nobody else has joined; guarded by flights.mu until then
+	over   bool          // it has landed; guarded by flights.mu
+	beside *flight       // the one that began when this one took long; guarded by flights.mu
 
 	// What came of it, valid once landed. When both are nil the answer is in the store, or of no use to others.
 	fill *cache.Fill
@@ -40,7 +42,7 @@ func (f *flights) join(key []byte) (fl *flight, first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fl, ok := f.byKey[string(key)]; ok {
-		return fl, false
+		return fl.joinedLocked(), false
 	}
 	return f.beginLocked(string(key)), true
 }
@@ -51,19 +53,30 @@ func (f *flights) second(slow *flight) (fl *flight, first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if slow.beside != nil {
-		return slow.beside, false
+		return slow.beside.joinedLocked(), false
 	}
 	fl, ok := f.byKey[slow.key]
 	if first = !ok || fl == slow; first {
 		fl = f.beginLocked(slow.key)
 	}
 	slow.beside = fl
-	return fl, first
+	return fl.joinedLocked(), first // the first waits as well
 }
 
 func (f *flights) beginLocked(key string) *flight {
-	fl := &flight{key: key, began: time.Now(), landed: make(chan struct{})}
+	fl := &flight{key: key, began: time.Now()}
 	f.byKey[key] = fl
+	return fl
+}
+
+// joinedLocked is told of everyone who joins, and returns the flight.
+func (fl *flight) joinedLocked() *flight {
+	if fl.landed == nil {
+		fl.landed = make(chan struct{})
+		if fl.over {
+			close(fl.landed)
+		}
+	}
 	return fl
 }
 
@@ -72,14 +85,18 @@ func (f *flights) land(fl *flight, a *answer, arriving bool) {
 	if fl == nil {
 		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	fl.fail, fl.vary, fl.soon = a.fail, a.vary, a.soon
 	fl.bad = a.again || a.resp != nil && a.status >= http.StatusInternalServerError
 	if arriving {
 		fl.fill = a.fill
 	} else {
-		f.leave(fl)
+		f.leaveLocked(fl)
 	}
-	close(fl.landed)
+	if fl.over = true; fl.landed != nil {
+		close(fl.landed)
+	}
 }
 
 // leave makes later requests look in the store.
@@ -89,6 +106,10 @@ func (f *flights) leave(fl *flight) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.leaveLocked(fl)
+}
+
+func (f *flights) leaveLocked(fl *flight) {
 	if f.byKey[fl.key] == fl {
 		delete(f.byKey, fl.key)
 	}
@@ -165,6 +186,8 @@ func (a *apart) has(hash uint64, now time.Time) (apart, useful bool) {
 // as many tries. One failure is not enough, and only requests with the same fields share it: whoever can make an app fail by what
 // they send must not make it fail for others.
 type failures struct {
+	some atomic.Bool // keys holds any: mostly it does not, and nothing needs to be looked up
+
 	mu   sync.Mutex // guards keys
 	keys *simplelru.LRU[uint64, failure]
 }
@@ -195,6 +218,7 @@ func (f *failures) mark(hash uint64, now time.Time, why *refusal) {
 	case why != nil:
 		f.keys.Add(hash, failure{last.row + 1, now, why})
 	}
+	f.some.Store(f.keys.Len() > 0)
 }
 
 // of returns why something cannot be fetched; nil when that is not known.
@@ -210,7 +234,7 @@ func (f *failures) of(hash uint64, now time.Time) *refusal {
 
 // failing returns why a request cannot be answered from upstream; nil when that is not known.
 func (s *Server) failing(r *request) *refusal {
-	if k := failureKey(r); k != 0 {
+	if k := failureKey(r); k != 0 && s.failures.some.Load() {
 		return s.failures.of(k, s.cfg.Now())
 	}
 	return nil
@@ -218,7 +242,7 @@ func (s *Server) failing(r *request) *refusal {
 
 // fetched notes how a fetch went, by the failureKey of its request.
 func (s *Server) fetched(key uint64, why *refusal) {
-	if key != 0 {
+	if key != 0 && (why != nil || s.failures.some.Load()) {
 		s.failures.mark(key, s.cfg.Now(), why)
 	}
 }

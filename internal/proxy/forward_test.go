@@ -246,3 +246,26 @@ func TestFieldsPassUnchanged(t *testing.T) {
 		t.Errorf("body = %q, %v, want hello", body, err)
 	}
 }
+
+func TestFieldsGoUpstreamAsEachRequestHasThem(t *testing.T) {
+	f := start(t, setup{}, fresh)
+	c := f.connect()
+	for i, tt := range []struct {
+		lines      []string
+		want, none string // X-A and If-None-Match as the origin gets them
+	}{
+		{[]string{"X-A: 1"}, "1", ""},
+		{[]string{"X-A: 1"}, "1", ""},
+		{[]string{"X-A: 1", `If-None-Match: "v"`}, "1", ""}, // what fills the cache is wanted whole
+		{[]string{"X-A: 2", "X-A: 3"}, "2|3", ""},
+		{nil, "", ""},
+		{[]string{"X-A: 4", "Cache-Control: no-store", `If-None-Match: "v"`}, "4", `"v"`},
+		{[]string{"X-A: 4"}, "4", ""},
+	} {
+		c.do("GET", fmt.Sprint("/", i), tt.lines...)
+		asked := f.origin().asked()
+		if got := asked[len(asked)-1]; len(asked) != i+1 || got.field("X-A") != tt.want || got.field("If-None-Match") != tt.none {
+			t.Errorf("request %d with %q: the origin gets\n%s", i, tt.lines, got.head)
+		}
+	}
+}

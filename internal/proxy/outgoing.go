@@ -100,23 +100,22 @@ type want struct {
 	relay                    bool           // from another server of the PoP
 }
 
-// outgoing builds the request for the parents. It holds until the next one is built for r.
+// outgoing builds the request for the parents. It holds until the next one is built for r, which has room for one.
 func (s *Server) outgoing(r *request, w want) *outgoing {
 	b := append(r.wire[:0], r.method...)
 	b = append(append(append(b, ' '), r.target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, r.host...), crlf...)
 	condition := w.noneMatch != "" || w.modifiedSince != ""
-	for name, value := range r.ask.Forward() {
-		if owned(name) || inner(name) {
-			continue
+	if w.whole {
+		if !r.lined {
+			r.lines, _ = r.appendFields(r.lines[:0], true)
+			r.lined = true
 		}
-		if contains(conditionFields, name) {
-			if w.whole {
-				continue
-			}
-			condition = condition || !strings.EqualFold(name, "Range")
-		}
-		b = appendLine(b, name, value)
+		b = append(b, r.lines...)
+	} else {
+		var asked bool
+		b, asked = r.appendFields(b, false)
+		condition = condition || asked
 	}
 	if w.noneMatch != "" {
 		b = appendLine(b, "If-None-Match", w.noneMatch)
@@ -153,12 +152,30 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	} else {
 		feed = nil
 	}
-	return &outgoing{
-		home: r.home, feed: feed, claimed: claimed, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
+	r.sent = outgoing{
+		of: r, home: r.home, feed: feed, claimed: claimed, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
 		repeatable: repeatable, patience: patience, again: s.again,
-		empty:   r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
-		interim: func(h *responseHead) { passInterim(r, h) },
+		empty: r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
 	}
+	return &r.sent
+}
+
+// appendFields appends what of the client's fields is passed on. Without those that select what of a representation is sent, the
+// whole is; otherwise conditional says that there is a precondition among them.
+func (r *request) appendFields(b []byte, whole bool) (_ []byte, conditional bool) {
+	for name, value := range r.ask.Forward() {
+		if owned(name) || inner(name) {
+			continue
+		}
+		if contains(conditionFields, name) {
+			if whole {
+				continue
+			}
+			conditional = conditional || !strings.EqualFold(name, "Range")
+		}
+		b = appendLine(b, name, value)
+	}
+	return b, conditional
 }
 
 // passInterim hands an interim response, such as 103 Early Hints, to the client at once (RFC 9110 §15.2). A client of HTTP/1.0
@@ -207,7 +224,7 @@ func (s *Server) appendOwn(b []byte, r *request) []byte {
 
 func (s *Server) appendClient(b []byte, r *request) []byte {
 	c := s.client(r)
-	b = appendLine(b, "X-Forwarded-For", c.Addr.String())
+	b = append(c.Addr.AppendTo(append(b, "X-Forwarded-For: "...)), crlf...)
 	b = appendLine(b, "X-Forwarded-Proto", "http")
 	b = appendLine(b, "X-Request-Id", string(r.id[:]))
 	if c.Country != "" {

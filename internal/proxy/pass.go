@@ -77,7 +77,7 @@ func (s *Server) relay(ctx context.Context, r *request, result stats.Result, old
 		s.sendAnswer(ctx, r, s.instead(r, old, failureOf(resp)), old)
 		return
 	}
-	r.out.result, r.out.below, r.out.status.FwdStatus = result, resp.header, resp.status
+	r.out.result, r.out.below, r.out.status.FwdStatus = result, resp.below(), resp.status
 	rr := httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: r.now}
 	if learn != nil && !resp.behind {
 		learn(&rr)
@@ -111,7 +111,7 @@ func (s *Server) keepPosted(r *request, resp *response, rr *httpcache.Response, 
 	}
 	adm := httpcache.AdmitPost(&r.ask, string(r.host), string(r.target), rr, &r.site.policy)
 	s.judge(&adm, r.site)
-	if !adm.Stored || isEventStream(resp.header) {
+	if !adm.Stored || resp.events {
 		return nil
 	}
 	c.Key, c.Ask, c.Admission, c.Length = r.key, &r.ask, adm, resp.body.length
@@ -132,8 +132,8 @@ func (s *Server) sendPassed(r *request, resp *response, fill *cache.Fill) {
 	s.send(r, resp.status, s.appendPassed(r.buf, r, resp))
 	switch {
 	case resp.body.done && r.rc.IsHead():
-		if n, err := contentLength(values(resp.header, "Content-Length")); err == nil && n >= 0 {
-			r.rc.Response.Header.SetContentLength(int(n))
+		if resp.lengths > 0 { // of a number: framing has seen to it
+			r.rc.Response.Header.SetContentLength(int(resp.length))
 		}
 		resp.close()
 		s.finish(r, 0)
@@ -142,15 +142,8 @@ func (s *Server) sendPassed(r *request, resp *response, fill *cache.Fill) {
 		s.sendBytes(r, nil)
 	default:
 		// Small pieces of a body with a length are held back: a node below must not wait with them to learn that the answer has begun.
-		s.sendStream(r, &passing{resp, fill}, resp.body.length, !resp.begun() || resp.body.length >= 0 && !resp.arrived())
+		s.sendStream(r, &passing{resp, fill}, resp.body.length, !resp.begun() || resp.body.length >= 0 && !resp.body.arrived())
 	}
-}
-
-func values(h httpcache.Header, name string) (all []string) {
-	for v := range h.Values(name) {
-		all = append(all, v)
-	}
-	return all
 }
 
 // passing is the body of a response that goes through, and into the cache unless fill is nil.

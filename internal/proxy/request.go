@@ -42,6 +42,7 @@ type request struct {
 	key       []byte   // primary cache key
 	buf       []byte   // scratch for the response's header lines
 	wire      []byte   // scratch for the request upstream
+	sent      outgoing // room for it
 	limits    []byte   // lines of the guard
 	forwarded []string // scratch for the lines of X-Forwarded-For
 }
@@ -84,6 +85,8 @@ type fields struct {
 	placed  bool
 	client  Client // who sent it, once placed is set
 	told    bool   // what the fields say of the client is what client says
+	lined   bool   // lines are made
+	lines   []byte // those that go upstream when the whole representation is asked for
 }
 
 // init makes ready for the requests on a connection.
@@ -151,7 +154,7 @@ func (r *request) readHead(raw []byte, secret, loopToken string) *refusal {
 		return nil
 	}
 	kept := r.raw
-	r.fields = fields{ask: r.ask}
+	r.fields = fields{ask: r.ask, lines: r.lines}
 	r.ask.Reset(r.method)
 	if len(raw) <= maxKept { // what is kept must not be the connection's buffer
 		raw = append(kept[:0], raw...)

@@ -365,4 +365,7 @@ func (s *Server) finish(r *request, n int64) {
 }
 
 // end lets go of what the request was about.
-func (r *request) end() { r.rc, r.body, r.out, r.record = nil, requestBody{}, outcome{}, Record{} }
+func (r *request) end() {
+	r.rc, r.body, r.out, r.record = nil, requestBody{}, outcome{}, Record{}
+	r.sent.body = requestBody{}
+}

@@ -51,7 +51,7 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 	c := cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: size, Ticket: ticket}
 	no := s.filter(r, &c, resp)
 	head := s.store.PutSliced(c, size)
-	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.header, once: adm.Once, vary: adm.Meta.Vary, stored: no == nil, detail: c.Admission.Detail}
+	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.below(), aged: resp.aged, once: adm.Once, vary: adm.Meta.Vary, stored: no == nil, detail: c.Admission.Detail}
 	switch i := head.SliceAt(span.First); {
 	case head.SliceSpan(i) != span:
 		resp.close()
@@ -75,8 +75,8 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 
 // slices reports whether a response is stored in slices while it goes through.
 func (s *Server) slices(resp *response, m *httpcache.Meta) bool {
-	return m.Strong() && m.Status == http.StatusOK && s.store.SliceSize() > 0 && strings.EqualFold(resp.header.Get("Accept-Ranges"), "bytes") &&
-		(resp.body.length > wholeLimit || resp.body.length > s.store.MaxObject())
+	return (resp.body.length > wholeLimit || resp.body.length > s.store.MaxObject()) && m.Strong() && m.Status == http.StatusOK &&
+		s.store.SliceSize() > 0 && strings.EqualFold(resp.header.Get("Accept-Ranges"), "bytes")
 }
 
 // slicer finds the slices of a body, in the store or upstream, for one request.
@@ -203,7 +203,7 @@ func (c *slicer) fromStream(i int64, within httpcache.Span) source {
 	s.tasks.Go(func() {
 		defer close(done)
 		defer s.flights.leave(f)
-		if _, err := io.CopyN(fill, stream.body, length); err != nil {
+		if _, err := io.CopyN(fill, &stream.body, length); err != nil {
 			fill.Abort(err)
 			return
 		}

@@ -1,14 +1,13 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
-
-	"cdnlab/internal/httpcache"
 )
 
 // broken are bodies that end before their framing says so, each after its first bytes.
@@ -194,8 +193,9 @@ func TestSilenceInABody(t *testing.T) {
 		{"Transfer-Encoding: chunked\r\n", bodyIdle},
 		{"", bodyIdle},
 	} {
-		b, err := newBody(&upConn{}, &responseHead{status: 200, header: httpcache.Header(tt.header)}, false)
-		if err != nil || b.idle != tt.want {
+		h, err := parseHead([]byte("HTTP/1.1 200 OK\r\n" + tt.header + "\r\n"))
+		var b body
+		if err = errors.Join(err, b.init(&upConn{}, &h, false)); err != nil || b.idle != tt.want {
 			t.Errorf("a body with %q may be silent for %v, %v, want %v", tt.header, b.idle, err, tt.want)
 		}
 	}
