@@ -15,7 +15,7 @@ import (
 
 // content is a response out of the cache: stored, or being stored.
 type content struct {
-	meta   *httpcache.Meta
+	meta   httpcache.Meta
 	header httpcache.Header
 	size   int64         // lengthUnknown while that is so
 	object *cache.Object // either this
@@ -26,7 +26,8 @@ type content struct {
 }
 
 func (s *Server) contentOf(ctx context.Context, r *request, o *cache.Object) content {
-	c := content{meta: &o.Meta, header: o.Header, size: o.Size(), object: o, store: s.store}
+	c := content{meta: o.Meta(), size: o.Size(), object: o, store: s.store}
+	c.header, r.stored = o.HeaderIn(r.stored)
 	if o.Sliced() {
 		c.pieces = &slicer{server: s, ctx: ctx, r: r, head: o}
 	}
@@ -72,13 +73,13 @@ func (s *Server) sendContent(r *request, c *content) bool {
 		s.sendEncoded(r, c, e)
 		return true
 	}
-	if httpcache.NotModified(&r.ask, c.meta) {
+	if httpcache.NotModified(&r.ask, &c.meta) {
 		s.send(r, http.StatusNotModified, s.appendContent(r, c, http.StatusNotModified))
 		s.finish(r, 0)
 		return true
 	}
 	if c.size != lengthUnknown && r.ask.Range != "" {
-		switch sel := r.ask.Select(c.meta, c.size); sel.Status {
+		switch sel := r.ask.Select(&c.meta, c.size); sel.Status {
 		case http.StatusRequestedRangeNotSatisfiable:
 			b := s.appendContent(r, c, sel.Status)
 			b = append(httpcache.AppendUnsatisfied(append(b, "Content-Range: "...), c.size), crlf...)

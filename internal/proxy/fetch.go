@@ -85,7 +85,7 @@ func (s *Server) sendShared(ctx context.Context, r *request, f *flight) bool {
 	r.now = s.cfg.Now().UnixNano()
 	c := content{fill: f.fill}
 	if c.fill != nil {
-		c.meta, c.header, c.size = c.fill.Meta(), c.fill.Header(), c.fill.Length()
+		c.meta, c.header, c.size = *c.fill.Meta(), c.fill.Header(), c.fill.Length()
 		if !c.fill.Matches(&r.ask) {
 			return false
 		}
@@ -96,7 +96,7 @@ func (s *Server) sendShared(ctx context.Context, r *request, f *flight) bool {
 		}
 		c = s.contentOf(ctx, r, obj)
 	}
-	if httpcache.Decide(r.now, c.meta, &r.ask).Outcome == httpcache.Revalidate {
+	if httpcache.Decide(r.now, &c.meta, &r.ask).Outcome == httpcache.Revalidate {
 		return false
 	}
 	r.out.result = stats.Miss
@@ -131,7 +131,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		}
 		return s.landed(f, s.instead(r, old, why))
 	}
-	if resp.ofTier() || old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
+	if resp.ofTier() || old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, old.Stored().Meta, &r.ask) {
 		return s.landed(f, s.instead(r, old, failureOf(resp)))
 	}
 	if httpcache.Failing(resp.status) {
@@ -234,7 +234,7 @@ func isEventStream(h httpcache.Header) bool {
 
 // instead answers when nothing usable came: with what is stored, though stale, if the rules allow it (RFC 9111 §4.2.4).
 func (s *Server) instead(r *request, old *cache.Object, why *refusal) *answer {
-	if old != nil && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
+	if old != nil && httpcache.StaleAllowed(r.now, old.Stored().Meta, &r.ask) {
 		return &answer{object: old, result: stats.Stale, status: why.upstream, stored: true, detail: "served stale: " + why.sentence}
 	}
 	return &answer{fail: why, status: why.upstream}
@@ -285,7 +285,7 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 	default:
 		c := content{fill: a.fill, aged: a.below.Has("Age")}
 		if a.fill != nil {
-			c.meta, c.header, c.size = a.fill.Meta(), a.fill.Header(), a.fill.Length()
+			c.meta, c.header, c.size = *a.fill.Meta(), a.fill.Header(), a.fill.Length()
 		} else {
 			aged := c.aged || a.result == stats.Stale
 			c = s.contentOf(ctx, r, a.object)

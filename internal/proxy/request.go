@@ -39,6 +39,7 @@ type request struct {
 	key       []byte   // primary cache key
 	buf       []byte   // scratch for the response's header lines
 	wire      []byte   // scratch for the request upstream
+	stored    []byte   // the fields of a stored response, for as long as it is sent
 	limits    []byte   // lines of the guard
 	forwarded []string // scratch for the lines of X-Forwarded-For
 }

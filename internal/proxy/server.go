@@ -249,7 +249,8 @@ func (s *Server) cached(ctx context.Context, r *request) {
 	}
 	obj, fwd := s.store.Find(r.key, &r.ask)
 	if obj != nil {
-		d := httpcache.Decide(r.now, &obj.Meta, &r.ask)
+		m := obj.Meta()
+		d := httpcache.Decide(r.now, &m, &r.ask)
 		if d.Outcome == httpcache.HitRevalidate {
 			s.refresh(ctx, r, obj)
 		}
