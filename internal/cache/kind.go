@@ -10,6 +10,12 @@ import (
 
 // kind is what many stored responses have in common. It is in memory once for all of them.
 type kind struct {
+	traits
+	pieces []string // of the skeleton: what comes before each value that is a response's own, and after the last
+}
+
+// traits tell kinds apart.
+type traits struct {
 	skeleton             string // the header section, with a NUL in the place of each value that is a response's own
 	revalidating, erring time.Duration
 	status               uint16
@@ -17,24 +23,34 @@ type kind struct {
 	flags                uint8
 }
 
+func newKind(t traits) *kind { return &kind{t, strings.Split(t.skeleton, "\x00")} }
+
 // whole is the skeleton of a header section that has nothing in common with others.
 const whole = "\x00"
 
-// appendHeader appends the header section of a response, whose own values have NULs between them.
+// appendHeader appends the header section of a response. Of its own values each but the last comes after its length.
 func (k *kind) appendHeader(dst []byte, values string) []byte {
-	for rest := k.skeleton; ; {
-		fixed, after, more := strings.Cut(rest, "\x00")
-		dst = append(dst, fixed...)
-		if !more {
-			return dst
+	dst = append(dst, k.pieces[0]...)
+	for i, after := range k.pieces[1:] {
+		value := values
+		if i+2 < len(k.pieces) {
+			size, n := uvarint(values)
+			value, values = values[n:n+size], values[n+size:]
 		}
-		if after == "" { // whole
-			return append(dst, values...)
+		dst = append(append(dst, value...), after...)
+	}
+	return dst
+}
+
+// uvarint reads what binary.AppendUvarint has written.
+func uvarint(s string) (v, n int) {
+	for shift := 0; ; shift += 7 {
+		c := s[n]
+		n++
+		v |= int(c&0x7f) << shift
+		if c < 0x80 {
+			return v, n
 		}
-		var value string
-		value, values, _ = strings.Cut(values, "\x00")
-		dst = append(dst, value...)
-		rest = after
 	}
 }
 
@@ -43,7 +59,7 @@ type kinds struct {
 	most int // that are known at a time
 
 	mu               sync.Mutex // guards the fields below
-	known            map[kind]*kind
+	known            map[traits]*kind
 	asked            int // since there were none
 	skeleton, values []byte
 	again            []byte
@@ -59,7 +75,7 @@ const (
 )
 
 func newKinds(budget int64) *kinds {
-	return &kinds{most: int(min(max(budget/bytesPerKind, leastKinds), mostKindsEver)), known: map[kind]*kind{}}
+	return &kinds{most: int(min(max(budget/bytesPerKind, leastKinds), mostKindsEver)), known: map[traits]*kind{}}
 }
 
 // of returns the kind of a response, and the text that its object keeps: the key and the values that are its own.
@@ -67,48 +83,50 @@ func (ks *kinds) of(key string, h httpcache.Header, m *httpcache.Meta) (*kind, s
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	ks.asked++
-	k := kind{revalidating: m.StaleWhileRevalidate, erring: m.StaleIfError, status: m.Status, source: m.Source, flags: flagsOf(m)}
+	t := traits{revalidating: m.StaleWhileRevalidate, erring: m.StaleIfError, status: m.Status, source: m.Source, flags: flagsOf(m)}
 	ks.split(h)
-	k.skeleton = text(ks.skeleton)
-	if ks.again = k.appendHeader(ks.again[:0], text(ks.values)); string(ks.again) == string(h) && len(k.skeleton) <= maxSkeleton {
-		if shared := ks.shared(k); shared != nil {
-			return shared, key + text(ks.values)
+	t.skeleton = text(ks.skeleton)
+	if len(t.skeleton) > maxSkeleton || strings.Contains(string(h), "\x00") {
+		t.skeleton = whole
+	}
+	if k := ks.shared(t); k != nil && t.skeleton != whole {
+		if ks.again = k.appendHeader(ks.again[:0], text(ks.values)); string(ks.again) == string(h) {
+			return k, key + text(ks.values)
 		}
 	}
-	k.skeleton = whole
-	if shared := ks.shared(k); shared != nil {
-		return shared, key + string(h)
+	t.skeleton = whole
+	if k := ks.shared(t); k != nil {
+		return k, key + string(h)
 	}
-	own := k
-	return &own, key + string(h)
+	return newKind(t), key + string(h)
 }
 
 // split sets the skeleton and the values of a header section.
 func (ks *kinds) split(h httpcache.Header) {
 	s, v := ks.skeleton[:0], ks.values[:0]
-	own := 0
+	own, before := 0, ""
 	for name, value := range h.All() {
 		s = append(append(s, name...), ": "...)
 		if common(name) {
 			s = append(s, value...)
 		} else {
 			if own++; own > 1 {
-				v = append(v, 0)
+				v = appendText(v, before)
 			}
-			s, v = append(s, 0), append(v, value...)
+			s, before = append(s, 0), value
 		}
 		s = append(s, "\r\n"...)
 	}
-	ks.skeleton, ks.values = s, v
+	ks.skeleton, ks.values = s, append(v, before...)
 }
 
-// shared returns the one kind for all that are like k; nil when too many are known.
-func (ks *kinds) shared(k kind) *kind {
-	if one, ok := ks.known[k]; ok {
-		return one
+// shared returns the one kind with these traits; nil when too many are known.
+func (ks *kinds) shared(t traits) *kind {
+	if k, ok := ks.known[t]; ok {
+		return k
 	}
 	most := ks.most
-	if k.skeleton == whole {
+	if t.skeleton == whole {
 		most *= 2 // there are fewer of those
 	}
 	if len(ks.known) >= most {
@@ -118,10 +136,10 @@ func (ks *kinds) shared(k kind) *kind {
 		clear(ks.known)
 		ks.asked = 0
 	}
-	one := k
-	one.skeleton = strings.Clone(k.skeleton)
-	ks.known[one] = &one
-	return &one
+	t.skeleton = strings.Clone(t.skeleton)
+	k := newKind(t)
+	ks.known[t] = k
+	return k
 }
 
 // commonFields are those whose values many responses share, by the lengths of their names.

@@ -48,10 +48,13 @@ func (o *Object) first() []byte { return unsafe.Slice(o.body, o.bodySize) }
 // values are those of the header section that the kind does not have.
 func (o *Object) values() string { return unsafe.String(o.text, o.textSize)[o.keySize:] }
 
+// AppendHeader appends the fields of the response that are stored, as a Header.
+func (o *Object) AppendHeader(dst []byte) []byte { return o.kind.appendHeader(dst, o.values()) }
+
 // HeaderIn returns the fields of the response that are stored. They are in the memory of buf, which is returned for use again, as far as
 // it is enough, and valid for as long as that is left alone.
 func (o *Object) HeaderIn(buf []byte) (h httpcache.Header, used []byte) {
-	used = o.kind.appendHeader(buf[:0], o.values())
+	used = o.AppendHeader(buf[:0])
 	return httpcache.Header(text(used)), used
 }
 

@@ -88,7 +88,9 @@ func (o *Object) compact(m *httpcache.Meta) bool {
 	if at := strings.Index(o.values(), m.ETag); at >= 0 && at <= math.MaxUint16 && len(m.ETag) <= math.MaxUint16 {
 		o.etagAt, o.etagSize = uint16(at), uint16(len(m.ETag))
 	}
-	return o.expand(m.Vary) == *m
+	again := httpcache.Meta{Vary: m.Vary}
+	o.expand(&again)
+	return again == *m
 }
 
 // seconds rounds to whole seconds.
@@ -96,31 +98,31 @@ func seconds(t int64) int64 { return t - t%int64(time.Second) }
 
 func (o *Object) etag() string { return o.values()[o.etagAt:][:o.etagSize] }
 
-// expand is the reverse of compact.
-func (o *Object) expand(vary string) httpcache.Meta {
+// expand is the reverse of compact. It leaves Vary alone.
+func (o *Object) expand(m *httpcache.Meta) {
 	k := o.kind
-	m := httpcache.Meta{
-		ResponseTime:         o.responseTime,
-		Date:                 seconds(o.responseTime) + int64(o.date)*int64(time.Second),
-		LastModified:         int64(o.lastModified) * int64(time.Second),
-		InitialAge:           o.initialAge,
-		Lifetime:             time.Duration(o.lifetime) * k.lifetimeUnit(),
-		StaleWhileRevalidate: k.revalidating,
-		StaleIfError:         k.erring,
-		ETag:                 o.etag(),
-		Vary:                 vary,
-		Status:               k.status,
-		Source:               k.source,
-	}
-	setFlags(&m, k.flags)
-	return m
+	m.ResponseTime, m.InitialAge = o.responseTime, o.initialAge
+	m.Date = seconds(o.responseTime) + int64(o.date)*int64(time.Second)
+	m.LastModified = int64(o.lastModified) * int64(time.Second)
+	m.Lifetime = time.Duration(o.lifetime) * k.lifetimeUnit()
+	m.StaleWhileRevalidate, m.StaleIfError = k.revalidating, k.erring
+	m.ETag, m.Status, m.Source = o.etag(), k.status, k.source
+	setFlags(m, k.flags)
 }
 
 // Meta returns what the response means.
-func (o *Object) Meta() httpcache.Meta {
+func (o *Object) Meta() (m httpcache.Meta) {
+	o.ReadMeta(&m)
+	return m
+}
+
+// ReadMeta sets m to what the response means.
+func (o *Object) ReadMeta(m *httpcache.Meta) {
 	r := o.more()
 	if r.meta != nil {
-		return *r.meta
+		*m = *r.meta
+		return
 	}
-	return o.expand(r.vary)
+	o.expand(m)
+	m.Vary = r.vary
 }

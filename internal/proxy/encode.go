@@ -116,7 +116,7 @@ const varyLine = "Vary: Accept-Encoding\r\n"
 
 // sendEncoded answers with an encoded body, or says that the client has it.
 func (s *Server) sendEncoded(r *request, c *content, e *cache.Encoded) {
-	meta := c.meta
+	meta := *c.meta
 	meta.ETag = e.ETag
 	code := int(meta.Status)
 	if httpcache.NotModified(&r.ask, &meta) {

@@ -85,7 +85,7 @@ func (s *Server) sendShared(ctx context.Context, r *request, f *flight) bool {
 	r.now = s.cfg.Now().UnixNano()
 	c := content{fill: f.fill}
 	if c.fill != nil {
-		c.meta, c.header, c.size = *c.fill.Meta(), c.fill.Header(), c.fill.Length()
+		c.meta, c.header, c.size = c.fill.Meta(), c.fill.Header(), c.fill.Length()
 		if !c.fill.Matches(&r.ask) {
 			return false
 		}
@@ -96,7 +96,7 @@ func (s *Server) sendShared(ctx context.Context, r *request, f *flight) bool {
 		}
 		c = s.contentOf(ctx, r, obj)
 	}
-	if httpcache.Decide(r.now, &c.meta, &r.ask).Outcome == httpcache.Revalidate {
+	if httpcache.Decide(r.now, c.meta, &r.ask).Outcome == httpcache.Revalidate {
 		return false
 	}
 	r.out.result = stats.Miss
@@ -285,7 +285,7 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 	default:
 		c := content{fill: a.fill, aged: a.below.Has("Age")}
 		if a.fill != nil {
-			c.meta, c.header, c.size = *a.fill.Meta(), a.fill.Header(), a.fill.Length()
+			c.meta, c.header, c.size = a.fill.Meta(), a.fill.Header(), a.fill.Length()
 		} else {
 			aged := c.aged || a.result == stats.Stale
 			c = s.contentOf(ctx, r, a.object)

@@ -36,12 +36,13 @@ type request struct {
 	addr  netip.Addr
 	visit Visit
 
-	key       []byte   // primary cache key
-	buf       []byte   // scratch for the response's header lines
-	wire      []byte   // scratch for the request upstream
-	stored    []byte   // the fields of a stored response, for as long as it is sent
-	limits    []byte   // lines of the guard
-	forwarded []string // scratch for the lines of X-Forwarded-For
+	key       []byte         // primary cache key
+	buf       []byte         // scratch for the response's header lines
+	wire      []byte         // scratch for the request upstream
+	stored    []byte         // scratch for the fields of a stored response
+	meta      httpcache.Meta // of the stored response that is sent
+	limits    []byte         // lines of the guard
+	forwarded []string       // scratch for the lines of X-Forwarded-For
 }
 
 // turn is what is new with every request on a connection.
@@ -339,8 +340,16 @@ func validHost(b []byte) bool {
 	case i == len(b):
 		return true
 	}
-	port := b[i+1:]
-	return b[i] == ':' && len(port) <= 5 && len(bytes.Trim(port, "0123456789")) == 0
+	return b[i] == ':' && validPort(b[i+1:])
+}
+
+func validPort(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(b) <= 5
 }
 
 // literal is the length of the literal address that b begins with, brackets included; 0 when it begins with none.

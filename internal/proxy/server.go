@@ -249,13 +249,13 @@ func (s *Server) cached(ctx context.Context, r *request) {
 	}
 	obj, fwd := s.store.Find(r.key, &r.ask)
 	if obj != nil {
-		m := obj.Meta()
-		d := httpcache.Decide(r.now, &m, &r.ask)
+		c := s.contentOf(ctx, r, obj)
+		d := httpcache.Decide(r.now, c.meta, &r.ask)
 		if d.Outcome == httpcache.HitRevalidate {
 			s.refresh(ctx, r, obj)
 		}
 		if d.Outcome != httpcache.Revalidate {
-			s.sendHit(ctx, r, obj, d)
+			s.sendHit(ctx, r, &c, d)
 			return
 		}
 		fwd = d.Fwd
