@@ -53,7 +53,11 @@ func (t *table) get(key string) *Object {
 	tag := tagOf(hash)
 	for b := t.home(hash); b != nil; b = b.next {
 		for i, o := range &b.objects {
-			if b.tags[i] == tag && o.key() == key {
+			if b.tags[i] != tag {
+				continue
+			}
+			prefetch(o.body) // rarely in vain: seven bits are the same
+			if o.key() == key {
 				return o
 			}
 		}
