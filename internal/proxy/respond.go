@@ -335,10 +335,11 @@ func (s *Server) finish(r *request, n int64) {
 	}
 	done := stats.Request{Result: r.out.result, Status: code, In: in, Out: n, TTFB: r.out.ttfb}
 	ofPeer := r.peer && r.trusted && s.cfg.Peers != nil // the server that the client talks to counts it
-	if !ofPeer {
+	switch {
+	case ofPeer:
+	case r.site == nil:
 		s.cfg.Stats.Request(r.rc.ConnID(), done)
-	}
-	if r.site != nil && !ofPeer {
+	default:
 		r.site.stats.Request(r.rc.ConnID(), done)
 		s.observe(r, n)
 	}
