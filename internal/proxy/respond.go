@@ -335,11 +335,10 @@ func (s *Server) finish(r *request, n int64) {
 	}
 	done := stats.Request{Result: r.out.result, Status: code, In: in, Out: n, TTFB: r.out.ttfb}
 	ofPeer := r.peer && r.trusted && s.cfg.Peers != nil // the server that the client talks to counts it
-	switch {
-	case ofPeer:
-	case r.site == nil:
+	if !ofPeer {
 		s.cfg.Stats.Request(r.rc.ConnID(), done)
-	default:
+	}
+	if r.site != nil && !ofPeer {
 		r.site.stats.Request(r.rc.ConnID(), done)
 		s.observe(r, n)
 	}

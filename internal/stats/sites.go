@@ -3,12 +3,22 @@ package stats
 import (
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // Site counts the requests for one site at one node. Several goroutines may count at a time.
 type Site struct {
-	shards atomic.Pointer[[]tally] // nil before the first request: a site that nobody asks for takes no room
-	n      int                     // how many shards the node has
+	shards atomic.Pointer[[]siteShard] // nil before the first request: a site that nobody asks for takes no room
+	n      int                         // how many shards the node has
+}
+
+type siteShard struct {
+	status  [6]atomic.Uint64 // [0] counts what is no valid status
+	hits    atomic.Uint64
+	bytes   atomic.Uint64
+	ttfb    [numBuckets]atomic.Uint64
+	ttfbSum atomic.Uint64 // microseconds
+	_       [64]byte      // keeps neighbours off one cache line
 }
 
 // SiteCount is what a Site has counted.
@@ -31,27 +41,34 @@ func (n *Node) Site(host string) *Site {
 	return s
 }
 
-// Request counts a finished request of the site, which is one of the node's as well; see Node.Request.
+// Request counts a finished request; see Node.Request.
 func (s *Site) Request(shardNo uint64, r Request) {
 	shards := s.shards.Load()
 	if shards == nil {
 		shards = s.begin()
 	}
-	(*shards)[shardNo&uint64(s.n-1)].count(&r)
+	c := &(*shards)[shardNo&uint64(s.n-1)]
+	c.status[classOf(r.Status)].Add(1)
+	if r.Result == Hit || r.Result == Stale {
+		c.hits.Add(1)
+	}
+	c.bytes.Add(uint64(max(r.Out, 0)))
+	us := uint64(max(r.TTFB, 0) / time.Microsecond)
+	c.ttfb[bucketOf(us)].Add(1)
+	c.ttfbSum.Add(us)
 }
 
-func (s *Site) begin() *[]tally {
-	shards := make([]tally, s.n)
+func (s *Site) begin() *[]siteShard {
+	shards := make([]siteShard, s.n)
 	s.shards.CompareAndSwap(nil, &shards) // another may have been first
 	return s.shards.Load()
 }
 
-func (s *Site) addTo(out *Snapshot) {
-	if shards := s.shards.Load(); shards != nil {
-		for i := range *shards {
-			(*shards)[i].addTo(out)
-		}
+func classOf(status int) int {
+	if class := status / 100; class >= 1 && class <= 5 {
+		return class
 	}
+	return 0
 }
 
 // count sums the shards.
@@ -68,11 +85,15 @@ func (s *Site) count() SiteCount {
 				out.Status[strconv.Itoa(class)+"xx"] += n
 			}
 		}
-		out.Hits += c.requests[Hit].Load() + c.requests[Stale].Load()
-		for r := range c.out {
-			out.Bytes += c.out[r].Load()
+		out.Hits += c.hits.Load()
+		out.Bytes += c.bytes.Load()
+		for b := range c.ttfb {
+			if n := c.ttfb[b].Load(); n > 0 {
+				out.TTFB.Buckets[b] += n
+				out.TTFB.Count += n
+			}
 		}
-		c.addTimes(&out.TTFB)
+		out.TTFB.Sum += c.ttfbSum.Load()
 	}
 	return out
 }

@@ -62,7 +62,6 @@ func (n *Node) Snapshot() Snapshot {
 				out.Sites = map[string]SiteCount{}
 			}
 			out.Sites[host] = c
-			s.addTo(&out)
 		}
 	}
 	out.PoPs, out.RCodes = maps.Clone(n.pops), maps.Clone(n.codes)
@@ -74,34 +73,19 @@ func (n *Node) Snapshot() Snapshot {
 	return out
 }
 
-func (t *tally) addTo(out *Snapshot) {
+func (s *shard) addTo(out *Snapshot) {
 	for r := range numResults {
-		if c := t.requests[r].Load(); c > 0 {
+		if c := s.requests[r].Load(); c > 0 {
 			out.Requests[r.String()] += c
-			out.Out[r.String()] += t.out[r].Load()
+			out.Out[r.String()] += s.out[r].Load()
 		}
 	}
-	for class := range t.status {
-		if c := t.status[class].Load(); c > 0 {
+	for class := range s.status {
+		if c := s.status[class].Load(); c > 0 {
 			out.Status[strconv.Itoa(class)+"xx"] += c
 		}
 	}
-	out.In += t.in.Load()
-	t.addTimes(&out.TTFB)
-}
-
-func (t *tally) addTimes(h *Histogram) {
-	for b := range t.ttfb {
-		if c := t.ttfb[b].Load(); c > 0 {
-			h.Buckets[b] += c
-			h.Count += c
-		}
-	}
-	h.Sum += t.ttfbSum.Load()
-}
-
-func (s *shard) addTo(out *Snapshot) {
-	s.tally.addTo(out)
+	out.In += s.in.Load()
 	for kind := range s.fetches {
 		if c := s.fetches[kind].Load(); c > 0 {
 			name := topology.Kind(kind).String()
@@ -112,6 +96,13 @@ func (s *shard) addTo(out *Snapshot) {
 			out.Fetches[name] = p
 		}
 	}
+	for b := range s.ttfb {
+		if c := s.ttfb[b].Load(); c > 0 {
+			out.TTFB.Buckets[b] += uint64(c)
+			out.TTFB.Count += uint64(c)
+		}
+	}
+	out.TTFB.Sum += s.ttfbSum.Load()
 }
 
 // Since returns what came after an earlier reading of the same node. One from before the node's restart counts for nothing.

@@ -69,40 +69,16 @@ type Disk struct {
 const numKinds = int(topology.KindDNS) + 1
 
 type shard struct {
-	tally
-	fetches [numKinds]atomic.Uint64
-	errors  [numKinds]atomic.Uint64
-	fetched [numKinds]atomic.Uint64
-}
-
-// tally counts requests.
-type tally struct {
 	requests [numResults]atomic.Uint64
 	out      [numResults]atomic.Uint64
 	status   [6]atomic.Uint64 // [0] counts what is no valid status
 	in       atomic.Uint64
+	fetches  [numKinds]atomic.Uint64
+	errors   [numKinds]atomic.Uint64
+	fetched  [numKinds]atomic.Uint64
 	ttfb     [numBuckets]atomic.Uint64
 	ttfbSum  atomic.Uint64 // microseconds
 	_        [64]byte      // keeps neighbours off one cache line
-}
-
-func (t *tally) count(r *Request) {
-	t.requests[r.Result].Add(1)
-	t.out[r.Result].Add(uint64(max(r.Out, 0)))
-	t.status[classOf(r.Status)].Add(1)
-	if r.In > 0 {
-		t.in.Add(uint64(r.In))
-	}
-	us := uint64(max(r.TTFB, 0) / time.Microsecond)
-	t.ttfb[bucketOf(us)].Add(1)
-	t.ttfbSum.Add(us)
-}
-
-func classOf(status int) int {
-	if class := status / 100; class >= 1 && class <= 5 {
-		return class
-	}
-	return 0
 }
 
 // Node counts for one node. Its methods may be called concurrently.
@@ -128,10 +104,19 @@ func New(started time.Time) *Node {
 	return &Node{started: started, shards: make([]shard, n), sites: map[string]*Site{}, pops: map[string]uint64{}, codes: map[int]uint64{}}
 }
 
-// Request counts a finished request that is of no site. Callers that run at the same time do best with different shard numbers: the
+// Request counts a finished request. Callers that run at the same time do best with different shard numbers: the
 // number of the connection, say. It allocates nothing.
 func (n *Node) Request(shardNo uint64, r Request) {
-	n.shards[shardNo&uint64(len(n.shards)-1)].count(&r)
+	s := &n.shards[shardNo&uint64(len(n.shards)-1)]
+	s.requests[r.Result].Add(1)
+	s.out[r.Result].Add(uint64(max(r.Out, 0)))
+	s.status[classOf(r.Status)].Add(1)
+	if r.In > 0 {
+		s.in.Add(uint64(r.In))
+	}
+	us := uint64(max(r.TTFB, 0) / time.Microsecond)
+	s.ttfb[bucketOf(us)].Add(1)
+	s.ttfbSum.Add(us)
 }
 
 // Fetch counts a finished exchange with a parent.
