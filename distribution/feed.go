@@ -11,8 +11,9 @@ import (
 	"cdnlab/internal/journal"
 )
 
-// Sink is what a node does about the events of a journal. It is called by one goroutine at a time for each origin.
+// Sink is what a node does about the events of a journal. Its methods are called concurrently; events that follow each other are not.
 type Sink interface {
+	Puller
 	// Apply does what an event says. When it returns, nothing that the event purged is served to a request that comes from then on, nor
 	// stored by one that came before. Doing it again changes nothing.
 	Apply(journal.Event)
@@ -25,6 +26,8 @@ type Feed struct {
 	origin string
 	node   string
 	sink   Sink          // set before the first event
+	demand *demand       // what is asked for here; nil where nothing is pushed for it
+	pushes *pusher       // nil for a node that is pushed nothing
 	mark   *journal.Mark // nil for a node that keeps nothing
 	now    func() time.Time
 
@@ -33,14 +36,20 @@ type Feed struct {
 
 	log     recent
 	reports *reports
+	memory  *memory
 	moved   signal // the log or the beat has changed
 
-	mu       sync.Mutex // guards the fields below, and is held while the first position is set
-	last     beat
-	base     journal.Position // that everything has seen which is admitted
-	born     bool             // base is the first position, before which nothing was stored
-	unproven bool             // something is stored though there is no position: from before, or from a parent that did not say its own
-	turn     uint64           // of the last report
+	early []journal.Event // pins that came before the hello; nil where they were not asked for. The follower's alone
+
+	mu        sync.Mutex // guards the fields below, and is held while the first position is set
+	last      beat
+	base      journal.Position // that everything has seen which is admitted
+	born      bool             // base is the first position, before which nothing was stored
+	unproven  bool             // something is stored though there is no position: from before, or from a parent that did not say its own
+	turn      uint64           // of the last report
+	via       string           // parent that is followed
+	stream    uint64           // the connection to it
+	pinsKnown bool             // what was pushed before is known
 }
 
 // What heard is before there was a beat.
@@ -52,7 +61,7 @@ const (
 var errGap = errors.New("distribution: an event is missing")
 
 func newFeed(origin, node string, now func() time.Time) *Feed {
-	f := &Feed{origin: origin, node: node, now: now, reports: newReports(), turn: uint64(now().UnixNano())} // beyond those before a restart
+	f := &Feed{origin: origin, node: node, now: now, reports: newReports(), memory: newMemory(), turn: uint64(now().UnixNano())} // beyond those before a restart
 	f.heard.Store(trusting)
 	f.claimed.Store(&journal.Position{})
 	f.applied.Store(&journal.Position{})
@@ -132,6 +141,34 @@ func (f *Feed) beginLocked(at journal.Position) {
 	f.heard.Store(f.now().UnixNano())
 }
 
+// asksPins reports whether the node has yet to be told what was pushed before.
+func (f *Feed) asksPins() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.pinsKnown
+}
+
+// greet makes ready for a stream; pins says that what was pushed before was asked for.
+func (f *Feed) greet(pins bool) {
+	f.early = nil
+	if pins {
+		f.early = []journal.Event{}
+	}
+}
+
+// pin takes what was pushed before.
+func (f *Feed) pin(list []journal.Event) {
+	f.memory.begin(list)
+	f.mu.Lock()
+	f.pinsKnown = true
+	f.mu.Unlock()
+	if f.pushes != nil {
+		for _, e := range list {
+			f.pushes.add(e)
+		}
+	}
+}
+
 // hello begins a stream: events from the one behind at on are to come. Where that leaves a gap behind the feed's own position it is a
 // new beginning. A parent that begins earlier leaves none: what has been applied is passed over. Another epoch has to be asked for:
 // anew says so. A node that had no position when it asked may have got one meanwhile, of a later epoch than a parent that is cut off has.
@@ -141,6 +178,12 @@ func (f *Feed) hello(at journal.Position, anew bool) error {
 	if own.Epoch != 0 && own.Epoch != at.Epoch && !anew {
 		f.mu.Unlock()
 		return errOtherEpoch
+	}
+	if f.early != nil {
+		f.mu.Unlock()
+		f.pin(f.early)
+		f.mu.Lock()
+		own = *f.applied.Load()
 	}
 	empty := own.Epoch == 0 && !f.unproven
 	if empty {
@@ -178,6 +221,10 @@ func (f *Feed) event(e journal.Event) error {
 	f.claimed.Store(next)
 	f.sink.Apply(e)
 	f.log.add(e)
+	f.memory.note(e)
+	if e.Kind == journal.Push && f.pushes != nil {
+		f.pushes.add(e)
+	}
 	f.applied.Store(next)
 	f.moved.fire()
 	return nil
@@ -209,10 +256,16 @@ func (f *Feed) take(kind byte, payload []byte, anew bool) error {
 			return errFrame
 		}
 		return f.hello(journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)}, anew)
-	case kindEvent:
-		e, n, err := journal.Decode(payload)
-		if err != nil || n != len(payload) {
+	case kindPin:
+		e, err := decodeEvent(payload)
+		if err != nil || f.early == nil {
 			return errFrame
+		}
+		f.early = append(f.early, e)
+	case kindEvent:
+		e, err := decodeEvent(payload)
+		if err != nil {
+			return err
 		}
 		return f.event(e)
 	case kindBeat:
@@ -235,19 +288,45 @@ func (f *Feed) settle(via string, stream uint64) (err error) {
 		err = f.mark.Store(at)
 	}
 	f.mu.Lock()
-	r := report{Node: f.node, Via: via, Turn: f.turn, At: at, Beat: f.last.Time}
-	old, ok := f.reports.get(f.node)
-	if changed := !ok || old.report != r; changed {
-		f.turn++
-		r.Turn = f.turn
-		f.reports.set(r, stream, f.now())
-	}
+	f.via, f.stream = via, stream
 	f.mu.Unlock()
+	f.report()
 	return err
+}
+
+// report tells those above how far this node is, unless it follows nobody.
+func (f *Feed) report() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.via == "" {
+		return
+	}
+	r := report{Node: f.node, Via: f.via, Turn: f.turn, At: *f.applied.Load(), Beat: f.last.Time}
+	if f.pushes != nil { // after the position: what that stands for is queued
+		r.Pending, r.Received = f.pushes.pending()
+	}
+	if old, ok := f.reports.get(f.node); ok && old.report == r {
+		return
+	}
+	f.turn++
+	r.Turn = f.turn
+	f.reports.set(r, f.stream, f.now())
+}
+
+// decodeEvent reads a frame that is an event.
+func decodeEvent(payload []byte) (journal.Event, error) {
+	e, n, err := journal.Decode(payload)
+	if err != nil || n != len(payload) {
+		return e, errFrame
+	}
+	return e, nil
 }
 
 // left notes that the node follows nobody at the moment.
 func (f *Feed) left() {
+	f.mu.Lock()
+	f.via = ""
+	f.mu.Unlock()
 	if old, ok := f.reports.get(f.node); ok && !old.Gone {
 		f.reports.end(old.stream, f.now())
 	}
@@ -261,9 +340,11 @@ func (f *Feed) lastBeat() beat {
 
 // The feed as a source for those who follow this node.
 
-func (f *Feed) events() eventLog { return &f.log }
-func (f *Feed) change() *signal  { return &f.moved }
-func (f *Feed) table() *reports  { return f.reports }
+func (f *Feed) events() eventLog   { return &f.log }
+func (f *Feed) change() *signal    { return &f.moved }
+func (f *Feed) table() *reports    { return f.reports }
+func (f *Feed) remembers() *memory { return f.memory }
+func (f *Feed) wants() *demand     { return f.demand }
 
 // strange implements source. One that is ahead may have followed another parent meanwhile: this one catches up. What else there is to
 // it the root finds out.

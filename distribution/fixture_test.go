@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"cdnlab/internal/journal"
+	"cdnlab/internal/proxy"
 	"cdnlab/topology"
 )
 
@@ -57,6 +58,8 @@ type notes struct {
 	mu       sync.Mutex // guards the fields below
 	values   []string
 	outdated int
+	pulled   []string
+	pushed   []string
 	before   func() // called before an event is applied; nil for nothing
 }
 
@@ -307,6 +310,9 @@ func (n *network) root(cfg RootConfig, prepare func(*Root)) (r *Root, stop func(
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Get == nil {
+		cfg.Get = newShelf(10).get
+	}
 	if cfg.Dir == "" {
 		cfg.Dir = n.t.TempDir()
 	}
@@ -350,4 +356,26 @@ func (c *clock) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
+}
+
+// Pull notes a piece.
+func (n *notes) Pull(_ context.Context, p *proxy.Piece) (bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.pulled = append(n.pulled, fmt.Sprintf("%s %s %d", p.Target, p.ETag, p.Span.First))
+	return true, nil
+}
+
+func (n *notes) Keeps(string, string) bool { return true }
+
+func (n *notes) Pushed(_, path string, _ int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.pushed = append(n.pushed, path)
+}
+
+func (n *notes) had() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.pushed)
 }

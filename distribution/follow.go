@@ -49,6 +49,7 @@ type stream struct {
 	br     *bufio.Reader
 	began  time.Time
 	anew   bool // whatever position the parent has was asked for
+	pins   bool // were asked for
 }
 
 // errNoReplay says that a parent cannot replay what comes after the position of the follower.
@@ -154,6 +155,9 @@ func (f *follower) connect(ctx context.Context, i int) (*stream, error) {
 func (f *follower) ask(s *stream, to topology.Node) error {
 	at := f.feed.log.place()
 	query := url.Values{"origin": {f.feed.origin}, "node": {f.feed.node}}
+	if s.pins = f.reset || f.feed.asksPins(); s.pins {
+		query.Set("pins", "true")
+	}
 	if f.reset || at.Epoch == 0 {
 		query.Set("reset", "true")
 	} else {
@@ -161,13 +165,7 @@ func (f *follower) ask(s *stream, to topology.Node) error {
 		query.Set("after", strconv.FormatUint(uint64(at.Seq), 10))
 		query.Set("time", strconv.FormatInt(at.time, 10))
 	}
-	if err := s.conn.SetDeadline(time.Now().Add(2 * headTime)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(s.conn, "GET %s?%s HTTP/1.1\r\nHost: %s\r\nCdnlab-Secret: %s\r\n\r\n", followPath, query.Encode(), to.HTTP, f.secret); err != nil {
-		return err
-	}
-	resp, err := http.ReadResponse(s.br, nil)
+	resp, err := ask(s.conn, s.br, to, f.secret, followPath+"?"+query.Encode())
 	if err != nil {
 		return err
 	}
@@ -182,6 +180,17 @@ func (f *follower) ask(s *stream, to topology.Node) error {
 		p.Pushed()
 	}
 	return s.conn.SetDeadline(time.Time{})
+}
+
+// ask sends a request to a node of the lab and reads the head of the answer.
+func ask(c net.Conn, br *bufio.Reader, to topology.Node, secret, target string) (*http.Response, error) {
+	if err := c.SetDeadline(time.Now().Add(2 * headTime)); err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nCdnlab-Secret: %s\r\n\r\n", target, to.HTTP, secret); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(br, nil)
 }
 
 // follow takes what comes on a stream until it ends. Meanwhile it looks for a better parent; when one is found, that is the next stream.
@@ -215,6 +224,7 @@ func (f *follower) follow(ctx context.Context, s *stream) (next *stream, err err
 func (f *follower) take(s *stream, via string) error {
 	room := make([]byte, 4<<10)
 	greeted := false
+	f.feed.greet(s.pins)
 	for unsettled := 0; ; unsettled++ {
 		if greeted && (s.br.Buffered() < frameHead || unsettled >= batchEvents) {
 			unsettled = 0
@@ -229,10 +239,12 @@ func (f *follower) take(s *stream, via string) error {
 		if err != nil {
 			return err
 		}
-		if greeted != (kind != kindHello) {
-			return errFrame
+		if pin := kind == kindPin && !greeted; !pin {
+			if greeted != (kind != kindHello) {
+				return errFrame
+			}
+			greeted = true
 		}
-		greeted = true
 		if err := f.feed.take(kind, payload, s.anew); err != nil {
 			return err
 		}
@@ -246,6 +258,12 @@ func (f *follower) tell(ctx context.Context, s *stream) {
 	const still = 2 * beatEvery // each beat is new, and told of
 	alive := time.NewTicker(still)
 	defer alive.Stop()
+	var demand <-chan time.Time
+	if f.feed.demand != nil {
+		t := time.NewTicker(demandEvery)
+		defer t.Stop()
+		demand = t.C
+	}
 	for {
 		changed := f.feed.reports.changed.wait()
 		list, version := f.feed.reports.since(sent)
@@ -270,6 +288,8 @@ func (f *follower) tell(ctx context.Context, s *stream) {
 			if own, ok := f.feed.reports.get(f.feed.node); ok {
 				b = own.append(b)
 			}
+		case <-demand:
+			b = f.feed.demand.append(b, f.node.Group, f.feed.now())
 		case <-ctx.Done():
 			return
 		}

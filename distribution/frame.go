@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"cdnlab/internal/journal"
+	"cdnlab/internal/merkle"
 )
 
 // Frames go both ways over a followed connection, behind the heads of HTTP:
@@ -18,10 +19,11 @@ import (
 const (
 	kindHello  = 'H' // epoch 8 | sequence 8: events from the next one on follow
 	kindEvent  = 'E' // a record of package journal
+	kindPin    = 'P' // the same: an event of before the hello, of something that is still pushed
 	kindBeat   = 'B' // time 8 | sequence 8
-	kindReport = 'R' // flags 1 | turn 8 | epoch 8 | sequence 8 | beat 8 | length of the node's name 1 | name | parent's name
+	kindReport = 'R' // flags 1 | turn 8 | epoch 8 | sequence 8 | beat 8 | received 8 | pending 8 | length of the node's name 1 | name | parent's name
 	frameHead  = 5
-	maxFrame   = 96 << 10 // longer than any record of an event
+	maxFrame   = max(96<<10, merkle.MaxRequest, merkle.MaxAnswer, maxDemand) // 96 KiB are longer than any record of an event
 )
 
 var errFrame = errors.New("distribution: malformed frame")
@@ -38,6 +40,8 @@ type report struct {
 	Turn      uint64 // numbers the reports of the node: reports come by several ways, in any order
 	At        journal.Position
 	Beat      int64 // Time of the last beat up to which it has applied everything
+	Pending   int   // objects that were pushed to it and have not come yet
+	Received  int64 // bytes of what was pushed to it
 	Gone      bool  // it no longer follows Via: that one says so, in the turn of the node's last report to it
 }
 
@@ -53,7 +57,7 @@ func readFrame(br *bufio.Reader, room []byte) (kind byte, payload []byte, err er
 		return 0, nil, err
 	}
 	n := binary.BigEndian.Uint32(head[1:])
-	if n > maxFrame {
+	if n > uint32(maxFrame) {
 		return 0, nil, fmt.Errorf("%w: %d bytes", errFrame, n)
 	}
 	if int(n) > cap(room) {
@@ -97,7 +101,7 @@ func (r *report) append(b []byte) []byte {
 		flags = 1
 	}
 	p := []byte{flags}
-	for _, n := range [...]uint64{r.Turn, uint64(r.At.Epoch), uint64(r.At.Seq), uint64(r.Beat)} {
+	for _, n := range [...]uint64{r.Turn, uint64(r.At.Epoch), uint64(r.At.Seq), uint64(r.Beat), uint64(r.Received), uint64(r.Pending)} {
 		p = binary.BigEndian.AppendUint64(p, n)
 	}
 	p = append(append(p, byte(len(r.Node))), r.Node...)
@@ -105,13 +109,14 @@ func (r *report) append(b []byte) []byte {
 }
 
 func parseReport(p []byte) (r report, err error) {
-	const fixed = 1 + 4*8 + 1
+	const fixed = 1 + 6*8 + 1
 	if len(p) < fixed || p[0] > 1 {
 		return r, errFrame
 	}
 	r.Gone = p[0] == 1
 	number := func(i int) uint64 { return binary.BigEndian.Uint64(p[1+8*i:]) }
 	r.Turn, r.At, r.Beat = number(0), journal.Position{Epoch: journal.Epoch(number(1)), Seq: journal.Seq(number(2))}, int64(number(3))
+	r.Received, r.Pending = int64(number(4)), int(number(5))
 	n := int(p[fixed-1])
 	if n == 0 || len(p) < fixed+n || len(p) > fixed+n+maxName {
 		return r, errFrame

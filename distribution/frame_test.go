@@ -32,7 +32,7 @@ func TestFramesComeAsTheyWere(t *testing.T) {
 			t.Errorf("a frame that breaks off behind %d bytes is taken", n)
 		}
 	}
-	if _, _, err := readFrame(bufio.NewReader(strings.NewReader("E\x00\x02\x00\x00")), room); !errors.Is(err, errFrame) {
+	if _, _, err := readFrame(bufio.NewReader(strings.NewReader("E\xff\x00\x00\x00")), room); !errors.Is(err, errFrame) {
 		t.Errorf("a frame that is too long: %v, want errFrame", err)
 	}
 	e := journal.Event{Kind: journal.Purge, Scope: journal.ScopeURL, Value: strings.Repeat("v", journal.MaxText)}

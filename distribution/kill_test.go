@@ -30,7 +30,10 @@ import (
 const treeChild = "CDNLAB_TREE_TEST_CHILD"
 
 // diary is a Sink that writes down in a file what it is told. What was written outlives kill -9.
-type diary struct{ f *os.File }
+type diary struct {
+	Puller // nothing is pushed
+	f      *os.File
+}
 
 func (d diary) Apply(e journal.Event)  { d.write(fmt.Sprint(uint64(e.Seq), " ", e.Value)) }
 func (d diary) Outdated(origin string) { d.write("outdated " + origin) }
@@ -81,7 +84,7 @@ func runNode(args string) error {
 		if err != nil {
 			return err
 		}
-		sink := diary{f}
+		sink := diary{f: f}
 		sink.write("start")
 		member := New(Config{Node: node, Topology: top, Plan: plan, Dir: filepath.Join(dir, name), Stored: missing == nil, LookAround: 200 * time.Millisecond,
 			Rand: rand.New(rand.NewPCG(1, uint64(os.Getpid()))), Now: time.Now, Log: log, Dial: func(ctx context.Context, to topology.Node) (net.Conn, error) {

@@ -1,8 +1,10 @@
 package distribution
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -30,6 +32,7 @@ type Config struct {
 	Stored   bool   // the node has stored something before
 	Rand     *rand.Rand
 	Now      func() time.Time
+	Compare  time.Duration // between two comparisons with the parent; 0 is a minute
 	Log      *slog.Logger
 
 	LookAround time.Duration // between two looks whether a better parent is back, for which each node adds up to as much again; 0 is 5 s
@@ -43,15 +46,19 @@ type Node struct {
 	feeds     map[string]*Feed
 	followers []*follower
 	relay     *relay
+	parents   map[string][]topology.Node // by origin, the best first
 }
 
 // New prepares a node; Run has it follow.
 func New(cfg Config) *Node {
+	if cfg.Compare == 0 {
+		cfg.Compare = compareEvery
+	}
 	if cfg.LookAround <= 0 {
 		cfg.LookAround = defaultLookAround
 	}
 	ids := new(atomic.Uint64)
-	n := &Node{cfg: cfg, feeds: map[string]*Feed{}, relay: newRelay(cfg.Now, ids)}
+	n := &Node{cfg: cfg, feeds: map[string]*Feed{}, relay: newRelay(cfg.Now, ids), parents: map[string][]topology.Node{}}
 	for i := range cfg.Topology.Origins {
 		origin := cfg.Topology.Origins[i].Name
 		f := newFeed(origin, string(cfg.Node.Name), cfg.Now)
@@ -59,8 +66,22 @@ func New(cfg Config) *Node {
 			n.keep(f)
 		}
 		n.feeds[origin] = f
+		if cfg.Topology.Push.Budget > 0 {
+			f.demand = newDemand()
+		}
+		list := candidates(cfg.Topology, cfg.Plan, cfg.Node, origin)
+		for _, c := range list {
+			n.parents[origin] = append(n.parents[origin], c.node)
+		}
+		parent := topology.Ref{Kind: list[0].node.Kind, Name: list[0].node.Group}
+		servers := len(cfg.Plan.Group(topology.Ref{Kind: cfg.Node.Kind, Name: cfg.Node.Group}))
+		f.pushes = newPusher(f, rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), linkLimit(cfg.Topology, cfg.Node, parent, servers), cfg.Log,
+			func(ctx context.Context, target string) (*http.Response, error) {
+				return n.askParents(ctx, origin, target)
+			},
+			func(e journal.Event) bool { return concerns(cfg.Topology, cfg.Node, e.To) })
 		n.followers = append(n.followers, &follower{feed: f, node: cfg.Node, dial: cfg.Dial, secret: cfg.Secret, log: cfg.Log, ids: ids, lookAround: cfg.LookAround,
-			rng: rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), list: candidates(cfg.Topology, cfg.Plan, cfg.Node, origin)})
+			rng: rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), list: list})
 	}
 	return n
 }
@@ -80,11 +101,20 @@ func (n *Node) keep(f *Feed) {
 // Feed returns how far the node has followed the journal of an origin; nil for one that the topology does not have.
 func (n *Node) Feed(origin string) *Feed { return n.feeds[origin] }
 
+// Observe counts a client's request for an object, so that what is asked for much is pushed where it is wanted.
+func (n *Node) Observe(origin, site string, path []byte, bytes int64) {
+	if f := n.feeds[origin]; f != nil && f.demand != nil {
+		f.demand.observe(site, path, bytes, n.cfg.Now())
+	}
+}
+
 // Run follows until ctx ends, and has the sink do what the events say. It runs once.
 func (n *Node) Run(ctx context.Context, sink Sink) error {
 	var all sync.WaitGroup
 	for _, f := range n.feeds {
 		f.sink = sink
+		all.Go(func() { f.pushes.run(ctx, sink) })
+		all.Go(func() { n.compareAlways(ctx, f) })
 	}
 	for _, f := range n.followers {
 		all.Go(func() { f.run(ctx) })
@@ -118,8 +148,66 @@ func (n *Node) Take(target string) func(net.Conn) {
 		return refusing(http.StatusBadRequest, "malformed query")
 	}
 	f := n.feeds[query.Get("origin")]
-	if path != followPath || f == nil || n.cfg.Node.Kind != topology.KindHub {
-		return refusing(http.StatusNotFound, "the tree has no such thing here")
+	switch {
+	case f == nil || n.cfg.Node.Kind != topology.KindHub:
+	case path == followPath:
+		return func(c net.Conn) { n.relay.serve(c, f, query) }
+	case path == comparePath:
+		return func(c net.Conn) { n.relay.serveCompare(c, f.memory) }
+	case path == manifestPath:
+		return func(c net.Conn) { n.serveManifest(c, f, query) }
 	}
-	return func(c net.Conn) { n.relay.serve(c, f, query) }
+	return refusing(http.StatusNotFound, "the tree has no such thing here")
 }
+
+// serveManifest answers with a manifest, which this node may have to ask for itself.
+func (n *Node) serveManifest(c net.Conn, f *Feed, query url.Values) {
+	c = bare(c)
+	defer c.Close() // it has been answered
+	ctx, cancel := context.WithTimeout(context.Background(), headTime)
+	defer cancel()
+	m, err := f.pushes.manifest(ctx, query.Get("site"), query.Get("path"), query.Get("version"))
+	if err != nil {
+		answer(c, http.StatusNotFound, "text/plain", []byte(err.Error()+"\n"))
+		return
+	}
+	answerJSON(c, m)
+}
+
+// askParents asks the parents in the tree of an origin, the best first, until one has an answer.
+func (n *Node) askParents(ctx context.Context, origin, target string) (resp *http.Response, err error) {
+	for _, to := range n.parents[origin] {
+		if resp != nil {
+			_ = resp.Body.Close() // the next may have better
+		}
+		if resp, err = n.askOne(ctx, to, target); err == nil && resp.StatusCode == http.StatusOK || ctx.Err() != nil {
+			return resp, err
+		}
+	}
+	return resp, err
+}
+
+func (n *Node) askOne(ctx context.Context, to topology.Node, target string) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, headTime)
+	defer cancel()
+	c, err := n.cfg.Dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := ask(c, bufio.NewReader(c), to, n.cfg.Secret, target)
+	if err != nil {
+		_ = c.Close() // its own error says less
+		return nil, err
+	}
+	resp.Body = &lastBody{resp.Body, c}
+	return resp, nil
+}
+
+// lastBody is the last thing on a connection.
+type lastBody struct {
+	io.ReadCloser
+	conn net.Conn
+}
+
+// Close closes the connection.
+func (b *lastBody) Close() error { return b.conn.Close() }

@@ -17,8 +17,9 @@ import (
 
 // Paths below which a node answers the nodes of its lab, on its own address.
 const (
-	treePath   = "/-/tree/"
-	followPath = treePath + "follow"
+	treePath     = "/-/tree/"
+	followPath   = treePath + "follow"
+	manifestPath = treePath + "manifest" // ?origin=&site=&path=&version=
 )
 
 // source is what a follower is served from: the root at the origin, a Feed elsewhere.
@@ -27,6 +28,8 @@ type source interface {
 	lastBeat() beat
 	change() *signal
 	table() *reports
+	remembers() *memory
+	wants() *demand // nil where nobody counts it
 	// strange is told of a follower whose position, of the same epoch, is none of the source's journal: it lies beyond that, or another
 	// event was there.
 	strange(journal.Position)
@@ -111,7 +114,7 @@ func (r *relay) serve(c net.Conn, src source, query url.Values) {
 		return
 	}
 	_ = c.SetDeadline(time.Time{}) // what reads or writes meets the error of a connection that is gone
-	if _, err := c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n")); err != nil {
+	if _, err := c.Write(streamHead); err != nil {
 		return
 	}
 	gone := make(chan struct{})
@@ -120,10 +123,21 @@ func (r *relay) serve(c net.Conn, src source, query url.Values) {
 		defer c.Close() // ends the writing side
 		r.listen(c, src)
 	}()
-	r.feed(c, src, at, gone)
+	var before []byte
+	if query.Get("pins") != "" {
+		for _, e := range src.remembers().pinned() {
+			if e.Seq <= at.Seq {
+				before = appendFrame(before, kindPin, e.Append(nil))
+			}
+		}
+	}
+	r.feed(c, src, at, before, gone)
 	_ = c.Close() // ends the reading side
 	<-gone
 }
+
+// streamHead is the head of an answer that goes on until the connection ends.
+var streamHead = []byte("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n")
 
 func (r *relay) awaitReady(src source) bool {
 	late := time.NewTimer(patience)
@@ -199,11 +213,11 @@ const (
 	writeBuffer = 16 << 10
 )
 
-// feed writes events and beats as they come.
-func (r *relay) feed(c net.Conn, src source, at journal.Position, gone <-chan struct{}) {
+// feed writes b, then a hello, then events and beats as they come.
+func (r *relay) feed(c net.Conn, src source, at journal.Position, b []byte, gone <-chan struct{}) {
 	w := bufio.NewWriterSize(c, writeBuffer)
 	s := sender{src: src, at: at}
-	b := appendHello(nil, at)
+	b = appendHello(b, at)
 	for {
 		changed := src.change().wait()
 		frames, more, err := s.next(b)
@@ -271,6 +285,10 @@ func (s *sender) next(b []byte) (_ []byte, more bool, err error) {
 func (r *relay) listen(c net.Conn, src source) {
 	id := r.ids.Add(1)
 	defer func() { src.table().end(id, r.now()) }()
+	demand := src.wants()
+	if demand != nil {
+		defer demand.end(id)
+	}
 	br := bufio.NewReader(c)
 	room := make([]byte, 1<<10)
 	for {
@@ -278,14 +296,22 @@ func (r *relay) listen(c net.Conn, src source) {
 			return
 		}
 		kind, payload, err := readFrame(br, room)
-		if err != nil || kind != kindReport {
+		switch {
+		case err != nil:
+			return
+		case kind == kindDemand && demand != nil:
+			err = demand.set(id, payload, r.now())
+		case kind == kindReport:
+			var rep report
+			if rep, err = parseReport(payload); err == nil {
+				src.table().set(rep, id, r.now())
+			}
+		default:
 			return
 		}
-		rep, err := parseReport(payload)
 		if err != nil {
 			return
 		}
-		src.table().set(rep, id, r.now())
 	}
 }
 

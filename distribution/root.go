@@ -16,12 +16,17 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"cdnlab/internal/journal"
 	"cdnlab/topology"
 )
 
 // RootConfig is what the root of a tree needs. All but Beat is required.
 type RootConfig struct {
+	// Get asks the origin itself for the content of one of its sites.
+	Get func(ctx context.Context, site, path string) (*http.Response, error)
+
 	Node     topology.Node // an origin
 	Topology *topology.Topology
 	Plan     *topology.Plan
@@ -35,18 +40,22 @@ type RootConfig struct {
 
 // Root keeps the journal of an origin and serves those who follow it.
 type Root struct {
-	cfg     RootConfig
-	journal *journal.Journal
-	relay   *relay
-	reports *reports
-	moved   signal
-	below   []topology.Node // every hub and edge
-	started time.Time
+	cfg      RootConfig
+	journal  *journal.Journal
+	relay    *relay
+	reports  *reports
+	memory   *memory
+	demand   *demand   // nil where nothing is pushed for it
+	planning *planning // the same
+	moved    signal
+	below    []topology.Node // every hub and edge
+	started  time.Time
 
 	renewing sync.Mutex // held while an epoch begins
 
-	mu   sync.Mutex // guards the fields below
-	last beat
+	mu    sync.Mutex // guards the fields below
+	last  beat
+	known *simplelru.LRU[string, *Manifest]
 }
 
 // NewRoot opens the journal.
@@ -58,20 +67,49 @@ func NewRoot(cfg RootConfig) (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err)
 	}
-	r := &Root{cfg: cfg, journal: j, relay: newRelay(cfg.Now, new(atomic.Uint64)), reports: newReports(), started: cfg.Now()}
+	r := &Root{cfg: cfg, journal: j, relay: newRelay(cfg.Now, new(atomic.Uint64)), reports: newReports(), memory: newMemory(), started: cfg.Now()}
 	for _, n := range cfg.Plan.Nodes {
 		if n.Kind == topology.KindHub || n.Kind == topology.KindEdge {
 			r.below = append(r.below, n)
 		}
 	}
+	if cfg.Topology.Push.Budget > 0 {
+		r.demand = newDemand()
+		if r.planning, err = newPlanning(r); err != nil {
+			return nil, errors.Join(fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err), j.Close())
+		}
+	}
+	if err := r.recall(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err), j.Close())
+	}
+	r.known, _ = simplelru.NewLRU[string, *Manifest](manifests, nil) // fails for sizes below 1 only
 	r.tick()
 	return r, nil
+}
+
+// recall finds in the journal what there is to remember.
+func (r *Root) recall() error {
+	for after := r.journal.Horizon(); ; {
+		events, err := r.journal.Read(after, batchEvents)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		for _, e := range events {
+			r.memory.note(e)
+			after = e.Seq
+		}
+	}
 }
 
 // Run beats until ctx ends.
 func (r *Root) Run(ctx context.Context) error {
 	t := time.NewTicker(r.cfg.Beat)
 	defer t.Stop()
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	if r.planning != nil {
+		tasks.Go(func() { r.planning.run(ctx, r.cfg.Topology.Push.Every) })
+	}
 	for {
 		select {
 		case <-t.C:
@@ -101,16 +139,24 @@ func (r *Root) Position() journal.Position { return r.journal.Position() }
 // Append writes events into the journal. When it returns they are durable and on their way.
 func (r *Root) Append(events ...journal.Event) (journal.Position, error) {
 	at, err := r.journal.Append(events...)
+	if err == nil {
+		for i, e := range events {
+			e.Seq = at.Seq - journal.Seq(len(events)-1-i)
+			r.memory.note(e)
+		}
+	}
 	r.moved.fire()
 	return at, err
 }
 
 // The root as a source for those who follow it.
 
-func (r *Root) events() eventLog { return r.journal }
-func (r *Root) change() *signal  { return &r.moved }
-func (r *Root) table() *reports  { return r.reports }
-func (r *Root) ready() bool      { return true }
+func (r *Root) events() eventLog   { return r.journal }
+func (r *Root) change() *signal    { return &r.moved }
+func (r *Root) table() *reports    { return r.reports }
+func (r *Root) ready() bool        { return true }
+func (r *Root) remembers() *memory { return r.memory }
+func (r *Root) wants() *demand     { return r.demand }
 func (r *Root) lastBeat() beat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,6 +176,7 @@ func (r *Root) strange(p journal.Position) {
 		r.cfg.Log.Error("the journal cannot be renewed", "error", err)
 		return
 	}
+	r.memory.begin(nil)
 	r.tick()
 }
 
@@ -157,12 +204,13 @@ type Progress struct {
 // grace is how long a node that has left its parent may take to come back before it counts as unreachable.
 const grace = time.Second
 
-// Wait returns when every node that is alive has applied an event of the journal, or ctx ends.
-func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time) Progress {
+// Wait returns when every node that is alive has applied an event of the journal, or ctx ends. With pushes it also has everything that was
+// to be pushed to it.
+func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time, pushes bool) Progress {
 	p := r.progress(at)
 	for {
 		changed := r.reports.changed.wait()
-		if done := r.look(&p, at, from, r.cfg.Now()); done || ctx.Err() != nil {
+		if done := r.look(&p, at, from, r.cfg.Now(), pushes); done || ctx.Err() != nil {
 			return p
 		}
 		look := time.NewTimer(grace / 4) // silence changes nothing that would wake
@@ -185,11 +233,11 @@ func (r *Root) progress(at journal.Position) Progress {
 }
 
 // look brings the progress of an event up to date; done says that no more is to come.
-func (r *Root) look(p *Progress, at journal.Position, from, now time.Time) (done bool) {
+func (r *Root) look(p *Progress, at journal.Position, from, now time.Time, pushes bool) (done bool) {
 	open := 0
 	for i := range p.Nodes {
 		a := &p.Nodes[i]
-		if a.Pending = r.judge(a, at, from, now); a.Pending {
+		if a.Pending = r.judge(a, at, from, now, pushes); a.Pending {
 			open++
 		}
 		p.Staleness = max(p.Staleness, p.Nodes[i].After)
@@ -198,14 +246,14 @@ func (r *Root) look(p *Progress, at journal.Position, from, now time.Time) (done
 }
 
 // judge looks whether a node has applied an event; it returns whether that may still come.
-func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time) bool {
+func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time, pushes bool) bool {
 	if a.Applied {
 		return false
 	}
 	n, known := r.reports.get(a.Node)
 	since := r.started
 	switch {
-	case known && n.At.Epoch == at.Epoch && n.At.Seq >= at.Seq:
+	case known && n.At.Epoch == at.Epoch && n.At.Seq >= at.Seq && !(pushes && n.Pending > 0):
 		a.Applied, a.Heard = true, 0
 		a.After = milliseconds(max(0, now.Sub(from)))
 		return false
@@ -238,6 +286,8 @@ type NodeState struct {
 	Up        bool    `json:"up"`               // it follows one
 	Seq       uint64  `json:"seq"`
 	Lag       uint64  `json:"lag"`         // events that it has not applied, as far as is known
+	Pending   int     `json:"pending"`     // objects that are being pushed to it
+	Received  int64   `json:"received"`    // bytes of what was pushed to it
 	Staleness float64 `json:"staleness_s"` // it has applied everything of so many seconds ago; -1 when it has never been heard of
 }
 
@@ -250,6 +300,7 @@ func (r *Root) State() State {
 		st := NodeState{Node: string(n.Name), Role: n.Kind.String(), Staleness: -1}
 		if rep, ok := r.reports.get(st.Node); ok {
 			st.Parent, st.Up = rep.Via, !rep.Gone
+			st.Pending, st.Received = rep.Pending, rep.Received
 			if rep.At.Epoch == at.Epoch {
 				st.Seq = uint64(rep.At.Seq)
 			}
@@ -269,6 +320,9 @@ const (
 	statePath  = treePath + "state"  // answers State
 )
 
+// prepareTime is how long the content of an object may take to be read when its manifest is made.
+const prepareTime = time.Minute
+
 // maxWait bounds how long a call may wait for an event to be applied.
 const maxWait = 30 * time.Second
 
@@ -286,6 +340,10 @@ func (r *Root) Take(target string) func(net.Conn) {
 		return func(c net.Conn) { r.relay.serve(c, r, query) }
 	case path == appendPath:
 		return func(c net.Conn) { r.serveAppend(c, query) }
+	case path == comparePath:
+		return func(c net.Conn) { r.relay.serveCompare(c, r.memory) }
+	case path == manifestPath:
+		return func(c net.Conn) { r.serveManifest(c, query) }
 	case path == statePath:
 		return func(c net.Conn) {
 			answerJSON(c, r.State())
@@ -311,6 +369,42 @@ func answerJSON(c net.Conn, v any) {
 	answer(c, http.StatusOK, "application/json", append(body, '\n'))
 }
 
+// prepare makes the manifest of what an object is now.
+func (r *Root) prepare(ctx context.Context, site, path string) (*Manifest, error) {
+	m, err := makeManifest(ctx, r.cfg.Get, site, path)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known.Add(site+path+"\x00"+m.Version, m)
+	return m, nil
+}
+
+// serveManifest answers with a manifest. One that is not remembered is made anew, if the object is still of that version.
+func (r *Root) serveManifest(c net.Conn, query url.Values) {
+	c = bare(c)
+	if !r.relay.enter(c) {
+		_ = c.Close() // the node is stopping
+		return
+	}
+	defer r.relay.leave(c)
+	site, path, version := query.Get("site"), query.Get("path"), query.Get("version")
+	r.mu.Lock()
+	m, ok := r.known.Get(site + path + "\x00" + version)
+	r.mu.Unlock()
+	if !ok {
+		ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
+		defer cancel()
+		var err error
+		if m, err = r.prepare(ctx, site, path); err != nil || m.Version != version {
+			answer(c, http.StatusNotFound, "text/plain", fmt.Appendf(nil, "%s is not of version %s any more\n", path, version))
+			return
+		}
+	}
+	answerJSON(c, m)
+}
+
 // serveAppend appends one event and, if asked to, waits until it has been applied.
 func (r *Root) serveAppend(c net.Conn, query url.Values) {
 	c = bare(c)
@@ -324,12 +418,22 @@ func (r *Root) serveAppend(c net.Conn, query url.Values) {
 		answer(c, http.StatusBadRequest, "text/plain", []byte(err.Error()+"\n"))
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
+	defer cancel()
+	if e.Kind == journal.Push {
+		m, err := r.prepare(ctx, e.Site, e.Value)
+		if err != nil {
+			answer(c, http.StatusUnprocessableEntity, "text/plain", []byte(err.Error()+"\n"))
+			return
+		}
+		e.Version, e.Size = m.Version, m.Size
+	}
 	at, err := r.Append(e)
 	if err != nil {
 		answer(c, http.StatusServiceUnavailable, "text/plain", []byte(err.Error()+"\n"))
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	ctx, cancel = context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	left := make(chan struct{})
 	go func() { // whoever asked may leave
@@ -337,7 +441,7 @@ func (r *Root) serveAppend(c net.Conn, query url.Values) {
 		_, _ = c.Read(make([]byte, 1))
 		cancel()
 	}()
-	answerJSON(c, r.Wait(ctx, at, r.cfg.Now()))
+	answerJSON(c, r.Wait(ctx, at, r.cfg.Now(), e.Kind == journal.Push))
 	_ = c.Close() // ends the reading
 	<-left
 }

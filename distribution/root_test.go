@@ -41,7 +41,7 @@ func TestWhatAWaitThinksOfANode(t *testing.T) {
 		}
 		c.pass(tt.later)
 		a := Applied{Node: "eu-1"}
-		open := root.judge(&a, pos(1, 7), from, c.Now())
+		open := root.judge(&a, pos(1, 7), from, c.Now(), false)
 		if a.Applied != tt.applied || open != tt.open {
 			t.Errorf("%s: applied %v, may still come %v, want %v and %v", tt.name, a.Applied, open, tt.applied, tt.open)
 		}
@@ -60,7 +60,7 @@ func TestANodeThatIsExpectedAfterAStart(t *testing.T) {
 	c := newClock()
 	root, _ := n.root(RootConfig{Now: c.Now}, nil)
 	for _, open := range []bool{true, false} {
-		if got := root.judge(&Applied{Node: "eu-1"}, root.Position(), c.Now(), c.Now()); got != open {
+		if got := root.judge(&Applied{Node: "eu-1"}, root.Position(), c.Now(), c.Now(), false); got != open {
 			t.Errorf("%v after the root began, a node that has not come yet may still come: %v, want %v", c.Now().Sub(root.started), got, open)
 		}
 		c.pass(grace)
@@ -71,7 +71,7 @@ func TestANodeThatIsExpectedAfterAStart(t *testing.T) {
 func waits(ctx context.Context, root *Root) <-chan Progress {
 	done := make(chan Progress, 1)
 	at, from := root.Position(), root.cfg.Now()
-	go func() { done <- root.Wait(ctx, at, from) }()
+	go func() { done <- root.Wait(ctx, at, from, false) }()
 	return done
 }
 
@@ -115,7 +115,7 @@ func TestWait(t *testing.T) {
 				}
 			}
 			publish(t, root, 0, 1)
-			if got := stateOf(root.Wait(ctx, root.Position(), c.Now())); got != all {
+			if got := stateOf(root.Wait(ctx, root.Position(), c.Now(), false)); got != all {
 				t.Errorf("with all of them there: %s", got)
 			}
 			edge.stop()

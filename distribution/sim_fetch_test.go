@@ -17,7 +17,10 @@ const simCutOff = 4 * time.Second
 
 // simSink does at a node what events say, as package proxy does. Requests come before and behind the purge of the store: the two are
 // not one step.
-type simSink struct{ *simNode }
+type simSink struct {
+	*simNode
+	Puller // nothing is pushed
+}
 
 func (s simSink) Apply(e journal.Event) {
 	if e.Kind != journal.Purge {
@@ -98,17 +101,18 @@ func (n *simNode) lookup(key string, ofChild bool, done func(served)) {
 	w := n.w
 	obj, _ := n.store.Find([]byte(key), getAsk())
 	if obj != nil {
-		outcome := httpcache.Decide(w.now, &obj.Meta, getAsk()).Outcome
+		meta := obj.Meta()
+		outcome := httpcache.Decide(w.now, &meta, getAsk()).Outcome
 		if n.feed.Doubtful(w.clock(), simCutOff) && outcome != httpcache.Revalidate {
 			w.figures["doubted"]++
 			outcome = httpcache.Revalidate
 		}
 		switch {
 		case outcome == httpcache.Hit:
-			done(served{version: versionOf(obj.Header), how: "hit", fresh: true})
+			done(served{version: versionOf(obj.Header()), how: "hit", fresh: true})
 			return
 		case outcome == httpcache.HitRevalidate && !ofChild:
-			done(served{version: versionOf(obj.Header), how: "stale hit"})
+			done(served{version: versionOf(obj.Header()), how: "stale hit"})
 			n.fetch(key, obj, nil, false, func(served) {})
 			return
 		}
@@ -166,7 +170,7 @@ func (n *simNode) fetch(key string, old *cache.Object, parents []topology.NodeNa
 	}
 	etag := 0
 	if old != nil {
-		etag = versionOf(old.Header)
+		etag = versionOf(old.Header())
 	}
 	ticket, claimed := n.store.Ticket(), n.feed.Claimed()
 	var last parentAnswer

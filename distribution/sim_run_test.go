@@ -148,7 +148,7 @@ func (w *world) look() {
 	}
 	w.waits = slices.DeleteFunc(w.waits, func(x *simWait) bool {
 		p := x.purge
-		if !w.root.look(&x.progress, p.at, time.Unix(0, p.appended), w.clock()) {
+		if !w.root.look(&x.progress, p.at, time.Unix(0, p.appended), w.clock(), false) {
 			return false
 		}
 		if w.root.Position().Epoch != p.at.Epoch {

@@ -139,7 +139,7 @@ func (n *simNode) start() {
 	w := n.w
 	n.up, n.life, n.reset, n.tries = true, n.life+1, false, false
 	n.feed = newFeed("main", string(n.node.Name), w.clock)
-	n.feed.sink = simSink{n}
+	n.feed.sink = simSink{simNode: n}
 	n.store = cache.New(cache.Config{Budget: 64 << 20})
 	n.list = candidates(w.top, w.plan, n.node, "main")
 	n.flights, n.acked = map[string]*simFlight{}, map[string]int{}

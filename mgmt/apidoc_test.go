@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "rewrite docs/api.md")
 // bodies are what calls answer with; all others answer with an object of the origin's or with nothing.
 var bodies = map[string]any{
 	"GET /api/v1/status": Status{}, "GET /api/v1/topology": Topology{}, "GET /api/v1/explain": Explanation{}, "GET /api/v1/series": Series{},
-	"GET /api/v1/events": Tick{}, "POST /api/v1/faults": Fault{}, "GET /api/v1/scrub": Scrub{}, "POST /api/v1/scrub/blocks": Blocked{}, "POST /api/v1/purge": Purged{}, "GET /api/v1/tree": Trees{},
+	"GET /api/v1/events": Tick{}, "POST /api/v1/faults": Fault{}, "GET /api/v1/scrub": Scrub{}, "POST /api/v1/scrub/blocks": Blocked{}, "POST /api/v1/purge": Purged{}, "POST /api/v1/push": Pushed{}, "GET /api/v1/tree": Trees{},
 }
 
 // TestAPIDocIsCurrent fails when docs/api.md is not what the routes say.

@@ -184,7 +184,7 @@ func (s *Server) purge(ctx context.Context, spec PurgeSpec) (out Purged, status 
 	group, ctx := errgroup.WithContext(ctx)
 	for i, origin := range origins {
 		group.Go(func() (err error) {
-			all[i], err = s.appendEvent(ctx, origin, cloneValues(event), wait)
+			all[i], err = s.appendEvent(ctx, origin, cloneValues(event), wait, 0)
 			return err
 		})
 	}

@@ -139,6 +139,7 @@ func (s *Server) newRoutes() []route {
 		{"GET", "/api/v1/topology", "nodes, client places and sites with their addresses", false, s.getTopology},
 		{"GET", "/api/v1/explain", "?url=&from=: why this PoP, what each tier did", false, s.getExplain},
 		{"POST", "/api/v1/purge", "the body says what the caches are to forget: one of url, prefix, key and all; site, soft, wait", true, s.addPurge},
+		{"POST", "/api/v1/push", "the body says what to bring to the caches before it is asked for: urls, to, wait", true, s.addPush},
 		{"GET", "/api/v1/tree", "how far each hub and edge has followed the journals of the origins", false, s.getTree},
 		{"GET", "/api/v1/faults", "the faults that hold", false, s.getFaults},
 		{"POST", "/api/v1/faults", "the body says what goes wrong: target, down, reset, latency, jitter, loss, bandwidth, slow_disk, for", true, s.addFault},

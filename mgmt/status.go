@@ -106,6 +106,9 @@ func (t *tally) addCache(c *stats.Cache) {
 	t.cache.Disk.Budget += c.Disk.Budget
 	t.cache.Disk.Evictions += c.Disk.Evictions
 	t.cache.Disk.Damaged += c.Disk.Damaged
+	t.cache.Pushed.Objects += c.Pushed.Objects
+	t.cache.Pushed.Bytes += c.Pushed.Bytes
+	t.cache.Pushed.Unrequested += c.Pushed.Unrequested
 }
 
 func (t *tally) figures() Figures {

@@ -63,22 +63,24 @@ type TreeNode struct {
 	Up        bool    `json:"up"`               // it follows one
 	Seq       uint64  `json:"seq"`
 	Lag       uint64  `json:"lag"`         // events that it has not applied
+	Pending   int     `json:"pending"`     // objects that are being pushed to it
+	Received  int64   `json:"received"`    // bytes of what was pushed to it
 	Staleness float64 `json:"staleness_s"` // it has applied everything of so many seconds ago; -1 when it was never heard of
 }
 
-// appendEvent writes an event into the journal of an origin and waits for so long until it is applied everywhere.
-func (s *Server) appendEvent(ctx context.Context, origin string, event url.Values, wait time.Duration) (p Progress, err error) {
+// appendEvent writes an event into the journal of an origin, for which that may take so long, and waits until it is applied everywhere.
+func (s *Server) appendEvent(ctx context.Context, origin string, event url.Values, wait, takes time.Duration) (p Progress, err error) {
 	event.Set("wait", wait.String())
-	return p, s.askTree(ctx, origin, treeAppend+"?"+event.Encode(), wait, &p)
+	return p, s.askTree(ctx, origin, treeAppend+"?"+event.Encode(), wait+takes, &p)
 }
 
-// askTree asks an origin for something of its tree.
-func (s *Server) askTree(ctx context.Context, origin, target string, wait time.Duration, into any) error {
+// askTree asks an origin for something of its tree that takes so long.
+func (s *Server) askTree(ctx context.Context, origin, target string, takes time.Duration, into any) error {
 	n, ok := s.cfg.Plan.Node(topology.NodeName(origin))
 	if !ok {
 		return fmt.Errorf("no origin %q", origin)
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait+2*nodeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, takes+2*nodeTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.HTTP.String()+target, nil)
 	if err != nil {

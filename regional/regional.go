@@ -10,6 +10,7 @@ import (
 
 	"cdnlab/internal/journal"
 	"cdnlab/internal/proxy"
+	"cdnlab/internal/ring"
 	"cdnlab/internal/stats"
 	"cdnlab/topology"
 )
@@ -39,7 +40,11 @@ type Config struct {
 }
 
 // Server is one server of a hub.
-type Server struct{ proxy *proxy.Server }
+type Server struct {
+	proxy   *proxy.Server
+	servers func() *ring.Ring // of the hub
+	self    int               // in it
+}
 
 // New prepares a hub's server.
 func New(cfg Config) (*Server, error) {
@@ -50,11 +55,27 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Server{proxy.New(proxy.Config{
-		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Hubs[i].RAM, Eviction: cfg.Topology.Hubs[i].Eviction, MaxHead: maxHead,
+	s := &Server{}
+	s.servers, s.self = serversOf(cfg)
+	s.proxy = proxy.New(proxy.Config{
+		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Hubs[i].RAM, Eviction: cfg.Topology.Hubs[i].Eviction, Admission: cfg.Topology.Hubs[i].Admission, MaxHead: maxHead,
 		Feed: cfg.Feed, Inner: cfg.Inner, Disk: cfg.Topology.Hubs[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
 		Parents: newOrigins(cfg), Secret: cfg.Secret, Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
-	})}, nil
+	})
+	return s, nil
+}
+
+// serversOf returns the ring over the servers of the hub, as edges see it, and the place of this one.
+func serversOf(cfg Config) (func() *ring.Ring, int) {
+	self := 0
+	var names []string
+	for i, n := range cfg.Plan.Group(topology.Ref{Kind: cfg.Node.Kind, Name: cfg.Node.Group}) {
+		names = append(names, string(n.Name))
+		if n.Name == cfg.Node.Name {
+			self = i
+		}
+	}
+	return ring.Equal(names), self
 }
 
 // Run serves until ctx ends, then waits up to Config.Drain for the requests under way. It runs once.
@@ -94,3 +115,17 @@ func (s *Server) Apply(e journal.Event) { s.proxy.Apply(e) }
 
 // Outdated implements distribution.Sink, as Apply does.
 func (s *Server) Outdated(origin string) { s.proxy.Outdated(origin) }
+
+// Pull implements distribution.Puller.
+func (s *Server) Pull(ctx context.Context, p *proxy.Piece) (brought bool, err error) {
+	return s.proxy.Pull(ctx, p)
+}
+
+// Pushed implements distribution.Puller.
+func (s *Server) Pushed(site, path string, size int64) { s.proxy.Pushed(site, path, size) }
+
+// Keeps implements distribution.Puller: an object is kept by the server of the hub that edges ask for it.
+func (s *Server) Keeps(site, path string) bool {
+	hash, ok := s.proxy.KeyHash(site, path)
+	return ok && s.servers().Owner(hash) == s.self
+}

@@ -71,7 +71,7 @@ func (a *app) rootCommand() *cobra.Command {
 	}
 	add(groupRun, a.upCommand(), a.runCommand(), a.benchCommand(), a.nodeCommand(), a.healthcheckCommand())
 	add(groupClient, a.digCommand(), a.curlCommand(), a.execCommand(), a.explainCommand())
-	add(groupOperate, a.statusCommand(), a.putCommand(), a.lsCommand(), a.rmCommand(), a.rollbackCommand(), a.signCommand(), a.purgeCommand(), a.faultCommand(), a.scrubCommand(), a.dashboardCommand())
+	add(groupOperate, a.statusCommand(), a.putCommand(), a.lsCommand(), a.rmCommand(), a.rollbackCommand(), a.signCommand(), a.purgeCommand(), a.pushCommand(), a.faultCommand(), a.scrubCommand(), a.dashboardCommand())
 	add(groupFile, a.diffCommand(), a.initCommand(), a.checkCommand(), a.schemaCommand(), a.renderCommand())
 	root.AddCommand(a.versionCommand())
 	return root

@@ -24,6 +24,7 @@ type FillConfig struct {
 	Admission httpcache.Admission
 	Length    int64  // of the body; -1 when not known
 	Ticket    Ticket // taken before the request went upstream
+	Own       Ticket // of the purge of Key that the response itself has meant; 0 for none
 }
 
 // passChunk and passWindow are the piece size and the number of pieces in which a body known not to be stored passes.
@@ -44,6 +45,7 @@ type Fill struct {
 	length int64 // -1 when not known
 	tags   []uint64
 	ticket Ticket
+	own    Ticket
 	chunk  int
 
 	mu       sync.Mutex // guards the fields below; locked before Store.mu
@@ -81,8 +83,8 @@ func (s *Store) Begin(c FillConfig) *Fill {
 func (s *Store) newFill(c FillConfig) *Fill {
 	f := &Fill{
 		store: s, meta: c.Admission.Meta, header: c.Admission.Header, key: string(c.Key),
-		length: c.Length, ticket: c.Ticket, chunk: s.cfg.Chunk,
-		storing: c.Admission.Stored && c.Length <= s.cfg.MaxObject,
+		length: c.Length, ticket: c.Ticket, own: c.Own, chunk: s.cfg.Chunk,
+		storing: c.Admission.Stored && c.Length <= s.most,
 	}
 	f.changed.L = &f.mu
 	return f
@@ -92,8 +94,8 @@ func (s *Store) newFill(c FillConfig) *Fill {
 func (s *Store) varyOf(key []byte, vary string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := s.entries.peek(text(key)); ok && o.variants != nil {
-		vary = httpcache.MergeVary(o.variants.vary, vary)
+	if o := s.entries.peek(text(key)); o != nil && o.more().variants != nil {
+		vary = httpcache.MergeVary(o.more().variants.vary, vary)
 	}
 	return vary
 }
@@ -117,6 +119,13 @@ func (f *Fill) Storing() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.storing && f.err == nil
+}
+
+// Failed reports whether the body broke off.
+func (f *Fill) Failed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err != nil
 }
 
 // Write takes the next bytes of the body. When they are not stored it waits for the readers to take earlier ones. It fails
@@ -199,33 +208,42 @@ func (f *Fill) releaseLocked() {
 
 // keepLocked makes the complete body an object of the store.
 func (f *Fill) keepLocked() *Object {
-	o := &Object{Meta: f.meta, Header: f.header, key: f.key, size: f.size, tags: f.tags, checked: f.ticket}
+	p := f.parts()
+	p.size = f.size
 	if len(f.chunks) > 0 {
 		last := len(f.chunks) - 1
 		f.chunks[last] = trimmed(f.chunks[last])
-		o.first, o.rest = f.chunks[0], f.chunks[1:]
+		p.first, p.rest = f.chunks[0], f.chunks[1:]
 	}
 	s := f.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reserved -= f.reserved
 	f.reserved = 0
-	if !s.wantedLocked(f) || !s.placeLocked(f, o) {
+	if !s.wantedLocked(f) {
 		return nil
 	}
-	return o
+	if o, ok := s.placeLocked(f, &p); ok {
+		return o
+	}
+	return nil
 }
 
-// wantedLocked reports whether no purge has come between the request for a response and its storing.
+// parts are those of the object that the fill makes, without its body.
+func (f *Fill) parts() parts {
+	return parts{key: f.key, header: f.header, meta: f.meta, rare: rare{tags: f.tags}, checked: f.ticket}
+}
+
+// wantedLocked reports whether no purge but its own has come between the request for a response and its storing.
 func (s *Store) wantedLocked(f *Fill) bool {
 	primary, _, _ := strings.Cut(f.key, "\x00")
 	gone, stale, _ := s.purges.verdict(f.key, f.tags, f.ticket)
-	return !gone && stale == 0 && !s.purges.since(f.ticket, []byte(primary))
+	return !gone && stale == 0 && !s.purges.since(f.ticket, []byte(primary), f.own)
 }
 
-// trimmed returns the chunk without more than an eighth of unused memory.
+// trimmed returns the chunk without unused memory.
 func trimmed(c []byte) []byte {
-	if cap(c)-len(c) <= len(c)/8 {
+	if cap(c) == len(c) {
 		return c
 	}
 	return append(make([]byte, 0, len(c)), c...)

@@ -32,8 +32,8 @@ type Purge struct {
 // no longer for many than for one: a rule is noted with a generation number, and each response is held against the rules that
 // are newer than it when it is next looked up. What nobody asks for any more is evicted in its time.
 //
-// A store on disk has noted a purge when this returns.
-func (s *Store) Purge(p Purge, now int64) { s.make(p, false, now) }
+// A store on disk has noted a purge when this returns. It returns the moment of the purge, for FillConfig.Own.
+func (s *Store) Purge(p Purge, now int64) Ticket { return s.make(p, false, now) }
 
 // Outdate makes all stale whose keys begin with a prefix. Other than with a soft Purge they are not served while they are validated
 // either (RFC 5861 §3): it is not known what has become of them.
@@ -41,10 +41,9 @@ func (s *Store) Outdate(prefix string, now int64) {
 	s.make(Purge{Scope: ScopePrefix, Value: prefix, Soft: true}, true, now)
 }
 
-func (s *Store) make(p Purge, strict bool, now int64) {
+func (s *Store) make(p Purge, strict bool, now int64) Ticket {
 	if s.tier == nil {
-		s.purge(p, strict, now)
-		return
+		return s.purge(p, strict, now)
 	}
 	s.tier.logging.Lock()
 	defer s.tier.logging.Unlock()
@@ -53,6 +52,7 @@ func (s *Store) make(p Purge, strict bool, now int64) {
 		r.value = binary.BigEndian.AppendUint64(nil, p.tag())
 	}
 	s.tier.note(&r, &s.purges)
+	return r.ticket
 }
 
 func (s *Store) purge(p Purge, strict bool, now int64) Ticket {
@@ -181,8 +181,8 @@ func (l *purgeLog) other(p Purge, at stamp) {
 	}
 }
 
-// since reports whether the key was purged after the ticket was taken.
-func (l *purgeLog) since(t Ticket, key []byte) bool {
+// since reports whether the key was purged after the ticket was taken, by another purge than the one at but.
+func (l *purgeLog) since(t Ticket, key []byte, but Ticket) bool {
 	if t < l.floor {
 		return true
 	}
@@ -191,7 +191,7 @@ func (l *purgeLog) since(t Ticket, key []byte) bool {
 	}
 	hash := xxhash.Sum64(key)
 	for ; t < l.now; t++ {
-		if l.ring[t%purgeHistory] == hash {
+		if l.ring[t%purgeHistory] == hash && t+1 != but {
 			return true
 		}
 	}
@@ -239,40 +239,42 @@ func (r *otherRule) names(key string) bool {
 }
 
 // judge returns an object as the purges since it was last looked at have left it: gone, or stale.
-func (l *purgeLog) judge(o *Object) (_ *Object, gone bool) {
+func (l *purgeLog) judge(o *Object, ks *kinds) (_ *Object, gone bool) {
 	if o.checked >= l.ruled {
 		return o, false
 	}
-	gone, stale, strict := l.verdict(o.key, o.tags, o.checked)
-	if stale == 0 || gone || o.variants != nil {
+	r := o.more()
+	gone, stale, strict := l.verdict(o.key(), r.tags, o.checked)
+	if stale == 0 || gone || r.variants != nil {
 		return o, gone
 	}
-	aged := *o
-	aged.Meta.Lifetime = min(o.Meta.Lifetime, max(0, o.Meta.Age(stale)))
-	aged.Meta.Purged = true
+	aged := o.parts()
+	aged.meta.Lifetime = min(aged.meta.Lifetime, max(0, aged.meta.Age(stale)))
+	aged.meta.Purged = true
 	if strict {
-		aged.Meta.StaleWhileRevalidate = 0
+		aged.meta.StaleWhileRevalidate = 0
 	}
 	aged.checked = l.ruled
-	return &aged, false
+	return aged.build(ks), false
 }
 
 // currentLocked returns an entry as the purges since it was last looked up have left it; ok is false when they have taken it.
-func (s *Store) currentLocked(o *Object) (_ *Object, ok bool) {
+func (s *Store) currentLocked(o *Object) *Object {
 	if o.checked >= s.purges.ruled {
-		return o, true
+		return o
 	}
-	now, gone := s.purges.judge(o)
+	now, gone := s.purges.judge(o, s.kinds)
 	switch {
 	case gone:
-		s.removeLocked(o.key)
-		s.unsaveLocked(o.key)
-		return nil, false
-	case now != o:
-		return now, s.storeLocked(now)
+		s.removeLocked(o.key())
+		s.unsaveLocked(o.key())
+		return nil
+	case now == o:
+		o.checked = s.purges.ruled
+	case !s.storeLocked(now):
+		return nil
 	}
-	o.checked = s.purges.ruled
-	return o, true
+	return now
 }
 
 // maxTags bounds the surrogate keys of one response.

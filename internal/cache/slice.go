@@ -16,24 +16,25 @@ const maxSlices = 1 << 16
 type slicing struct {
 	generation uint64
 	size       int64 // of each
+	passing    bool  // neither the head nor any slice is stored: the body only goes through
 }
 
 // Sliced reports whether the body is kept in slices: [Store.Slice] has them, the object itself has none of it.
-func (o *Object) Sliced() bool { return o.slicing != nil }
+func (o *Object) Sliced() bool { return o.more().slicing != nil }
 
 // SliceSpan returns which bytes of the body the slice has.
 func (o *Object) SliceSpan(i int64) httpcache.Span {
-	first := i * o.slicing.size
-	return httpcache.Span{First: first, Length: min(o.slicing.size, o.size-first)}
+	size := o.more().slicing.size
+	return httpcache.Span{First: i * size, Length: min(size, o.Size()-i*size)}
 }
 
 // SliceAt returns the slice that has the offset.
-func (o *Object) SliceAt(off int64) int64 { return off / o.slicing.size }
+func (o *Object) SliceAt(off int64) int64 { return off / o.more().slicing.size }
 
 // AppendSliceKey appends the key of a slice.
 func (o *Object) AppendSliceKey(dst []byte, i int64) []byte {
-	dst = append(append(dst, o.key...), 0, 's')
-	dst = binary.BigEndian.AppendUint64(dst, o.slicing.generation)
+	dst = append(append(dst, o.key()...), 0, 's')
+	dst = binary.BigEndian.AppendUint64(dst, o.more().slicing.generation)
 	return binary.BigEndian.AppendUint64(dst, uint64(i))
 }
 
@@ -46,27 +47,29 @@ func (s *Store) SliceSize() int64 {
 }
 
 // PutSliced stores the head of a body of size bytes whose slices are to come, and returns it: whether it is stored or not it
-// serves the request at hand.
+// serves the request at hand. When the response is not admitted, its slices are not stored either.
 func (s *Store) PutSliced(c FillConfig, size int64) *Object {
 	c.Length = -1
 	f := s.Begin(c)
-	o := &Object{Meta: f.meta, Header: f.header, key: f.key, size: size, tags: f.tags, checked: f.ticket,
-		slicing: &slicing{generation: rand.Uint64(), size: s.SliceSize()}}
+	p := f.parts()
+	p.size, p.slicing = size, &slicing{generation: rand.Uint64(), size: s.SliceSize(), passing: !c.Admission.Stored}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.storing && s.wantedLocked(f) {
-		s.placeLocked(f, o)
+		if o, ok := s.placeLocked(f, &p); ok {
+			return o
+		}
 	}
-	return o
+	return p.build(s.kinds)
 }
 
 // Slice returns a slice of the head's body, if it is stored.
 func (s *Store) Slice(head *Object, i int64) (*Object, bool) {
 	s.mu.Lock()
 	s.scratch = head.AppendSliceKey(s.scratch[:0], i)
-	o, ok := s.getLocked(s.scratch)
+	o := s.getLocked(s.scratch)
 	s.mu.Unlock()
-	if !ok && s.tier != nil {
+	if o == nil && s.tier != nil {
 		o = s.reach(head.AppendSliceKey(nil, i))
 	}
 	return o, o != nil
@@ -74,26 +77,20 @@ func (s *Store) Slice(head *Object, i int64) (*Object, bool) {
 
 // HasSlice reports whether a slice is stored, as far as can be told without a look at its file.
 func (s *Store) HasSlice(head *Object, i int64) bool {
-	key := head.AppendSliceKey(nil, i)
-	s.mu.Lock()
-	_, ok := s.entries.peek(text(key))
-	s.mu.Unlock()
-	if ok || s.tier == nil {
-		return ok
-	}
-	if c, ok := s.tier.find(key); ok {
-		return c.o != nil
-	}
-	return s.tier.files.Has(key)
+	return s.has(head.AppendSliceKey(nil, i))
 }
 
-// BeginSlice starts the storing of a slice, whose bytes were asked for after the ticket was taken.
+// BeginSlice starts the storing of a slice, whose bytes were asked for after the ticket was taken. A slice of what is not stored
+// passes, as with Begin.
 func (s *Store) BeginSlice(head *Object, i int64, ticket Ticket) *Fill {
 	f := s.newFill(FillConfig{
 		Key: head.AppendSliceKey(nil, i), Length: head.SliceSpan(i).Length, Ticket: ticket,
-		Admission: httpcache.Admission{Stored: true, Meta: head.Meta},
+		Admission: httpcache.Admission{Stored: !head.more().slicing.passing, Meta: head.Meta()},
 	})
-	f.tags = head.tags
+	if head.more().slicing.passing {
+		f.chunk = min(passChunk, f.chunk)
+	}
+	f.tags = head.more().tags
 	return f
 }
 
@@ -101,16 +98,16 @@ func (s *Store) BeginSlice(head *Object, i int64, ticket Ticket) *Fill {
 func (s *Store) Drop(o *Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if held, ok := s.entries.peek(o.key); ok && (held == o || held.slicing != nil && held.slicing == o.slicing) {
-		s.removeLocked(o.key)
-		s.unsaveLocked(o.key)
+	if held := s.entries.peek(o.key()); held != nil && (held == o || held.more().slicing != nil && held.more().slicing == o.more().slicing) {
+		s.removeLocked(o.key())
+		s.unsaveLocked(o.key())
 	}
 }
 
 // removeSlicesLocked removes the slices of a head that has left.
 func (s *Store) removeSlicesLocked(head *Object) {
 	var key []byte
-	for i := range min(head.SliceAt(head.size-1)+1, maxSlices) {
+	for i := range min(head.SliceAt(head.Size()-1)+1, maxSlices) {
 		key = head.AppendSliceKey(key[:0], i)
 		s.removeLocked(text(key))
 	}

@@ -12,10 +12,10 @@
 //
 //	segment   | "cdnj" | version 4 | epoch 8 | first 8 | sum 4 | record | record | …
 //	                                                           ╱        ╲
-//	record                                   | length 4 | sum of length and payload 4 | payload |
+//	record                                   | length 4 | sum of the payload 4 | payload |
 //	payload                                  | tag 1 | uvarint | … | tag 1 | length uvarint | text | …    tags ascend, none is zero
 //
-//	Mark      | "cdnm" | count 8 | epoch 8 | sequence 8 | sum 4 |   at 0 and again at 4096; the valid one with the higher count rules
+//	Mark      | "cdnm" | count 8 | epoch 8 | sequence 8 | sum 4 |   at 0 and at 4096; the valid one with the higher count rules
 //
 // # What an acknowledgement means
 //

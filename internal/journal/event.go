@@ -105,13 +105,8 @@ func (e *Event) Append(b []byte) []byte {
 	b = appendText(b, tagWho, e.Who)
 	record := b[start:]
 	binary.LittleEndian.PutUint32(record, uint32(len(record)-recordHead))
-	binary.LittleEndian.PutUint32(record[4:], recordSum(record))
+	binary.LittleEndian.PutUint32(record[4:], crc32.Checksum(record[recordHead:], castagnoli))
 	return b
-}
-
-// recordSum is of everything but itself, so that a wrong length is seen, too.
-func recordSum(record []byte) uint32 {
-	return crc32.Update(crc32.Checksum(record[:4], castagnoli), castagnoli, record[recordHead:])
 }
 
 func appendNumber(b []byte, tag byte, n uint64) []byte {
@@ -153,7 +148,7 @@ func (e *Event) check() error {
 // payloadSize returns the length that a record's head announces.
 func payloadSize(head []byte) (int, error) {
 	n := binary.LittleEndian.Uint32(head)
-	if n == 0 || n > maxPayload {
+	if n > maxPayload {
 		return 0, ErrCorrupt
 	}
 	return int(n), nil
@@ -176,7 +171,7 @@ func Decode(b []byte) (Event, int, error) {
 		return Event{}, 0, io.ErrUnexpectedEOF
 	}
 	record := b[:recordHead+n]
-	if binary.LittleEndian.Uint32(record[4:]) != recordSum(record) {
+	if binary.LittleEndian.Uint32(record[4:]) != crc32.Checksum(record[recordHead:], castagnoli) {
 		return Event{}, 0, ErrCorrupt
 	}
 	e, ok := parse(record[recordHead:])

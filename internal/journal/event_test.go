@@ -3,7 +3,9 @@ package journal
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"strings"
 	"testing"
@@ -92,10 +94,9 @@ func TestAFlippedBitIsNoEvent(t *testing.T) {
 
 // withSum returns a payload as a record whose sum is right.
 func withSum(payload []byte) []byte {
-	record := append([]byte{byte(len(payload)), byte(len(payload) >> 8), byte(len(payload) >> 16), byte(len(payload) >> 24), 0, 0, 0, 0}, payload...)
-	sum := recordSum(record)
-	copy(record[4:], []byte{byte(sum), byte(sum >> 8), byte(sum >> 16), byte(sum >> 24)})
-	return record
+	record := binary.LittleEndian.AppendUint32(nil, uint32(len(payload)))
+	record = binary.LittleEndian.AppendUint32(record, crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+	return append(record, payload...)
 }
 
 func TestPayloadsThatAppendDoesNotWrite(t *testing.T) {

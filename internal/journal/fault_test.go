@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -113,13 +115,127 @@ func TestAFailedWriteIsNoEvent(t *testing.T) {
 	if _, err := j.Append(purge("two"), purge("three"), purge("four")); err == nil {
 		t.Error("Append without a flush: no error")
 	}
-	if _, err := j.Append(purge("five")); err == nil || !strings.Contains(err.Error(), "cut off") {
+	if _, err := j.Append(purge("ten")); err == nil || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("Append behind a torn tail: %v, want that it cannot be cut off", err)
 	}
 	v.fail = nil
-	mustAppend(t, j, "six")
+	mustAppend(t, j, "six") // as long as "two" and "ten", so that "three" would be in order behind it
 	wantValues(t, j, 0, "/one", "/six")
+	killed := cfg
+	killed.Dir = copyDir(t, cfg.Dir)
+	wantValues(t, mustOpen(t, killed), 0, "/one", "/six")
 	wantValues(t, reopen(t, j, cfg), 0, "/one", "/six")
+}
+
+func TestCloseCutsOffWhatAFailureLeft(t *testing.T) {
+	cfg := testConfig(t)
+	j := mustOpen(t, cfg)
+	v := cfg.volume.(*testVolume)
+	mustAppend(t, j, "one")
+	v.fail = func(op string) error {
+		if op == "sync" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if _, err := j.Append(purge("two")); err == nil {
+		t.Error("Append without a flush: no error")
+	}
+	v.fail = nil
+	appendFile(t, segmentPath(cfg.Dir, 1), []byte("what the file system kept"))
+	mustClose(t, j)
+	b, err := os.ReadFile(segmentPath(cfg.Dir, 1))
+	if err != nil || int64(len(b)) != j.segments[0].size() {
+		t.Errorf("segment after Close is of %d bytes, %v, want %d", len(b), err, j.segments[0].size())
+	}
+}
+
+func TestACutIsDurable(t *testing.T) {
+	for seed := range uint64(20) {
+		cfg := testConfig(t)
+		j := mustOpen(t, cfg)
+		v := cfg.volume.(*testVolume)
+		mustAppend(t, j, "one")
+		syncs := 0
+		v.fail = func(op string) error {
+			if op == "sync" {
+				if syncs++; syncs == 1 {
+					return syscall.EIO
+				}
+			}
+			return nil
+		}
+		if _, err := j.Append(purge("two")); err == nil {
+			t.Error("Append without a flush: no error")
+		}
+		cfg.Dir = copyDir(t, cfg.Dir) // what Close does comes too late
+		v.movePaths(j.cfg.Dir, cfg.Dir)
+		v.losePower(t, cfg.Dir, rand.New(rand.NewPCG(seed, 3)))
+		wantValues(t, mustOpen(t, cfg), 0, "/one")
+	}
+}
+
+// TestWhatOpenHandsOutIsDurable opens what a killed process had written and not flushed.
+func TestWhatOpenHandsOutIsDurable(t *testing.T) {
+	for seed := range uint64(20) {
+		cfg := testConfig(t)
+		j := mustOpen(t, cfg)
+		at := mustAppend(t, j, "one")
+		two := purge("two")
+		two.Seq = 2
+		mustClose(t, j)
+		appendFile(t, segmentPath(cfg.Dir, 1), two.Append(nil))
+		j = mustOpen(t, cfg)
+		wantValues(t, j, 0, "/one", "/two")
+		v := cfg.volume.(*testVolume)
+		dir := cfg.Dir
+		cfg.Dir = copyDir(t, dir)
+		v.movePaths(dir, cfg.Dir)
+		v.losePower(t, cfg.Dir, rand.New(rand.NewPCG(seed, 4)))
+		j = mustOpen(t, cfg)
+		wantValues(t, j, 0, "/one", "/two")
+		if got := j.Position(); got != (Position{at.Epoch, 2}) {
+			t.Errorf("seed %d: journal at %v, want event 2 of epoch %d", seed, got, at.Epoch)
+		}
+		mustClose(t, j)
+	}
+}
+
+func TestWhatOpenHandsOutIsNotForgotten(t *testing.T) {
+	cfg := testConfig(t)
+	j := mustOpen(t, cfg)
+	mustAppend(t, j, "one")
+	one := j.segments[0].size()
+	mustClose(t, j)
+	two := purge("two")
+	two.Seq = 2
+	appendFile(t, segmentPath(cfg.Dir, 1), two.Append(nil))
+	at := mustOpen(t, cfg).Position()
+	wantNewEpoch(t, openCopy(t, cfg, func(dir string) {
+		if err := os.Truncate(segmentPath(dir, 1), one); err != nil {
+			t.Fatal(err)
+		}
+	}), at)
+}
+
+func TestTheFlushedPositionIsLittleBehind(t *testing.T) {
+	cfg := smallSegments(t)
+	j := mustOpen(t, cfg)
+	flushed := func() Position {
+		at, _, _ := parseMark(cfg.volume.(*testVolume).flushed[filepath.Join(cfg.Dir, "position")])
+		return at
+	}
+	for i := range 20 {
+		mustAppend(t, j, i)
+		if full := j.segments[len(j.segments)-1].first - 1; flushed() != (Position{j.epoch, full}) {
+			t.Errorf("flushed position after event %d = %v, want that of the last full segment, %d", i+1, flushed(), full)
+		}
+	}
+	mustAppend(t, j, "last")
+	mustClose(t, j)
+	if got := flushed(); got != j.Position() {
+		t.Errorf("flushed position after Close = %v, want %v", got, j.Position())
+	}
 }
 
 // TestRenewThatFails interrupts Renew at each of its operations: afterwards the journal is in the old epoch with all its events or in
@@ -160,9 +276,9 @@ func TestRenewThatFails(t *testing.T) {
 // TestLossOfPower stops a journal at a random operation and leaves of what was not flushed a random part: all that was acknowledged
 // is there, in its epoch, and nothing that was not appended.
 func TestLossOfPower(t *testing.T) {
-	rounds := uint64(400)
+	rounds := uint64(150)
 	if testing.Short() {
-		rounds = 60
+		rounds = 40
 	}
 	for seed := range rounds {
 		rng := rand.New(rand.NewPCG(seed, 2))

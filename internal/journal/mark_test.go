@@ -46,8 +46,8 @@ func TestMarkKeepsTheLastPosition(t *testing.T) {
 
 func TestATornMarkIsTheOneBefore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mark")
-	m := mustOpenMark(t, path)
 	for i := Seq(1); i <= 4; i++ { // so that each slot is the newer one
+		m := mustOpenMark(t, path)
 		before := m.Load()
 		old, _ := os.ReadFile(path) // none in the first round
 		mustStore(t, m, Position{9, i})
@@ -67,6 +67,29 @@ func TestATornMarkIsTheOneBefore(t *testing.T) {
 			if got, _, _ := parseMark(torn); got != before {
 				t.Errorf("store %d torn at byte %d: %v, want %v", i, until, got, before)
 			}
+		}
+	}
+}
+
+func TestANoteSparesWhatWasFlushed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mark")
+	m := mustOpenMark(t, path)
+	mustStore(t, m, Position{9, 1})
+	flushed := m.next
+	for i := Seq(2); i < 5; i++ {
+		if err := m.note(Position{9, i}); err != nil {
+			t.Fatal(err)
+		}
+		if got := mustOpenMark(t, path).Load(); got != (Position{9, i}) {
+			t.Errorf("Load after reopening = %v, want note %d", got, i)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(b[flushed*slotStep:][:slotSize])
+		if got, _, _ := parseMark(b); got != (Position{9, 1}) {
+			t.Errorf("position with note %d lost = %v, want what was flushed", i, got)
 		}
 	}
 }

@@ -59,9 +59,9 @@ func (m *model) check(t *testing.T, j *Journal, rng *rand.Rand, horizon Seq) {
 }
 
 func TestJournalIsLikeItsModel(t *testing.T) {
-	schedules := uint64(25)
+	schedules := uint64(12)
 	if testing.Short() {
-		schedules = 5
+		schedules = 4
 	}
 	for seed := range schedules {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {

@@ -66,6 +66,7 @@ func (j *Journal) recover() (err error) {
 		return err
 	}
 	acked := j.mark.Load()
+	j.epoch = acked.Epoch // so that draw draws another
 	firsts, err := segmentNames(j.cfg.Dir)
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ func (j *Journal) recover() (err error) {
 			"epoch", j.epoch, "before", acked.Epoch)
 		return nil
 	}
-	return j.adopt(acked.Epoch, found, firsts[len(found):])
+	return j.adopt(found, firsts[len(found):])
 }
 
 // load reads the segments of the given names and compares them with the position that was acknowledged. It returns them without
@@ -121,15 +122,16 @@ func load(dir string, firsts []Seq, acked Position) (found []*segment, known Seq
 		}
 		found = append(found, s)
 	}
-	if len(found) == 0 || found[len(found)-1].last() < acked.Seq {
-		report("events up to %d were acknowledged, not all are there", acked.Seq)
+	if len(found) == 0 {
+		report("no segment")
+	} else if last := found[len(found)-1].last(); last < acked.Seq {
+		report("events up to %d were acknowledged, those after %d are missing", acked.Seq, last)
 	}
 	return found, known, damage, nil
 }
 
 // adopt goes on with segments that are in order up to a torn end. The others never held an event.
-func (j *Journal) adopt(epoch Epoch, found []*segment, others []Seq) error {
-	j.epoch = epoch
+func (j *Journal) adopt(found []*segment, others []Seq) error {
 	if err := j.remove(others...); err != nil {
 		return err
 	}

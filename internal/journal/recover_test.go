@@ -32,7 +32,7 @@ func openCopy(t *testing.T, cfg Config, change func(dir string)) *Journal {
 func wantNewEpoch(t *testing.T, j *Journal, before Position) {
 	t.Helper()
 	at := j.Position()
-	if at.Epoch == before.Epoch || at.Epoch == 0 || at.Seq < before.Seq || j.Horizon() != at.Seq {
+	if at.Epoch == before.Epoch || at.Epoch == 0 || at.Seq <= before.Seq || j.Horizon() != at.Seq {
 		t.Errorf("journal at %v with horizon %d, want a new epoch after %v", at, j.Horizon(), before)
 	}
 	if got := mustAppend(t, j, "after"); got != (Position{at.Epoch, at.Seq + 1}) {
@@ -66,8 +66,13 @@ func TestATornTailIsCutOff(t *testing.T) {
 	three.Seq, four.Seq = 3, 4
 	tail := four.Append(three.Append(nil)) // written by a process that was killed before it acknowledged
 	one := len(three.Append(nil))
+	again := purge(1)
+	again.Seq = 1
 	for n := range len(tail) + 1 {
-		for _, behind := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00\x00", "garbage"} {
+		for i, behind := range []string{"", "\x00\x00\x00\x00\x00\x00\x00\x00\x00", "garbage", string(again.Append(nil))} {
+			if whole := n == 0 || n == one || n == len(tail); !whole && i != n%4 {
+				continue // one kind will do within a record
+			}
 			j := openCopy(t, cfg, func(dir string) { appendFile(t, segmentPath(dir, 1), append(tail[:n:n], behind...)) })
 			want := []string{"/1", "/2"}
 			if n >= one {
@@ -114,9 +119,9 @@ func TestAFlippedBitNeverYieldsAWrongEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	step := 1
+	step := 3 // each bit of a byte has its turn
 	if testing.Short() {
-		step = 11
+		step = 17
 	}
 	for path, whole := range files {
 		for bit := 0; bit < len(whole)*8; bit += step {
@@ -196,7 +201,7 @@ func TestWhatMakesANewEpoch(t *testing.T) {
 		}, "the position of 0"},
 		{"last segment removed", remove(segments[2]), "events up to 6 were acknowledged"},
 		{"middle segment removed", remove(segments[1]), "are missing"},
-		{"all segments removed", remove(segments...), "events up to 6 were acknowledged"},
+		{"all segments removed", remove(segments...), "no segment"},
 		{"a segment of another journal", func(dir string) {
 			b, err := os.ReadFile(paths(t, otherConfig.Dir)[1])
 			if err != nil {
@@ -224,6 +229,18 @@ func TestWhatMakesANewEpoch(t *testing.T) {
 	}
 }
 
+func TestASourceThatRepeatsMakesAnotherEpoch(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Rand = constant(5)
+	j := mustOpen(t, cfg)
+	at := mustAppend(t, j, 1)
+	mustClose(t, j)
+	if err := os.Remove(segmentPath(cfg.Dir, 1)); err != nil {
+		t.Fatal(err)
+	}
+	wantNewEpoch(t, mustOpen(t, cfg), at)
+}
+
 func TestWhatMakesNoNewEpoch(t *testing.T) {
 	cfg := testConfig(t)
 	j := mustOpen(t, cfg)
@@ -241,7 +258,7 @@ func TestWhatMakesNoNewEpoch(t *testing.T) {
 	cases := map[string]func(dir string){
 		"nothing":                      func(string) {},
 		"a file of another kind":       write("notes.log", []byte("x")),
-		"a name that is not quite one": write("0000.log", []byte("x")),
+		"a name that is not quite one": write("7.log", []byte("x")),
 	}
 	for n := range len(head) + 1 {
 		cases[fmt.Sprintf("a segment that was being made, %d bytes", n)] = write(next, head[:n])

@@ -13,7 +13,8 @@ import (
 // testVolume keeps files in a real directory. It does not flush, which takes most of the time, but knows what would be on the disk
 // if it did, and fails where it is told to.
 type testVolume struct {
-	fail func(op string) error // asked before each of: open, write, sync, truncate, syncdir
+	fail    func(op string) error // asked before each of: open, write, sync, truncate, syncdir
+	reading func()                // called before a read; may be nil
 
 	mu      sync.Mutex        // guards the fields below
 	flushed map[string][]byte // what the files held when they were flushed last; those whose names were flushed, too
@@ -80,6 +81,13 @@ func (f testFile) WriteAt(b []byte, at int64) (int, error) {
 	return f.file.WriteAt(b, at)
 }
 
+func (f testFile) ReadAt(b []byte, at int64) (int, error) {
+	if f.v.reading != nil {
+		f.v.reading()
+	}
+	return f.file.ReadAt(b, at)
+}
+
 func (f testFile) Truncate(size int64) error {
 	if err := f.v.failed("truncate"); err != nil {
 		return err
@@ -87,10 +95,9 @@ func (f testFile) Truncate(size int64) error {
 	return f.file.Truncate(size)
 }
 
+// Sync flushes even when it fails, which is what the journal must reckon with.
 func (f testFile) Sync() error {
-	if err := f.v.failed("sync"); err != nil {
-		return err
-	}
+	failure := f.v.failed("sync")
 	b, err := os.ReadFile(f.path)
 	if err != nil {
 		return err
@@ -104,7 +111,7 @@ func (f testFile) Sync() error {
 	if _, named := f.v.flushed[f.path]; named {
 		f.v.flushed[f.path] = b
 	}
-	return nil
+	return failure
 }
 
 // losePower leaves in dir what a disk might hold: of each sector what was flushed or what was written since, of each name that was
@@ -136,6 +143,18 @@ func (v *testVolume) losePower(t *testing.T, dir string, rng *rand.Rand) {
 		}
 		if err := os.WriteFile(path, mixSectors(v.content[path], now[path], rng), 0o600); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// movePaths makes the volume know the files of a directory under their names in a copy of it.
+func (v *testVolume) movePaths(from, to string) {
+	for _, m := range []map[string][]byte{v.flushed, v.content} {
+		for path, b := range maps.Clone(m) {
+			if filepath.Dir(path) == from {
+				m[filepath.Join(to, filepath.Base(path))] = b
+				delete(m, path)
+			}
 		}
 	}
 }

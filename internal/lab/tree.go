@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -67,9 +68,32 @@ func follows(t *distribution.Node) func(string) proxy.Feed {
 	return func(origin string) proxy.Feed { return t.Feed(origin) }
 }
 
+// counts is how an edge counts what clients ask for, where that leads to pushes.
+func (w *wiring) counts(t *distribution.Node) func(origin, site string, path []byte, bytes int64) {
+	if w.top.Push.Budget == 0 {
+		return nil
+	}
+	return t.Observe
+}
+
+// ownContent asks an origin for what it serves.
+func (w *wiring) ownContent(n topology.Node) func(context.Context, string, string) (*http.Response, error) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return func(ctx context.Context, site, path string) (*http.Response, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.HTTP.String()+path, nil)
+		if err != nil {
+			return nil, err
+		}
+		req.Host = site
+		req.Header.Set("Cdnlab-Secret", w.secret)
+		return client.Do(req)
+	}
+}
+
 // origin builds an origin and the root of its tree.
 func (w *wiring) origin(n topology.Node, ln net.Listener, counters *stats.Node, log *slog.Logger) (runner, error) {
-	root, err := distribution.NewRoot(distribution.RootConfig{Node: n, Topology: w.top, Plan: w.plan, Dir: filepath.Join(w.dir.path, "journal", string(n.Name)),
+	root, err := distribution.NewRoot(distribution.RootConfig{Get: w.ownContent(n), Node: n, Topology: w.top, Plan: w.plan, Dir: filepath.Join(w.dir.path, "journal", string(n.Name)),
 		Rand: crand.Reader, Now: time.Now, Log: log})
 	if err != nil {
 		return nil, err

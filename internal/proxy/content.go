@@ -16,21 +16,40 @@ import (
 // content is a response out of the cache: stored, or being stored.
 type content struct {
 	meta   *httpcache.Meta
-	header httpcache.Header
-	size   int64         // lengthUnknown while that is so
-	object *cache.Object // either this
-	store  *cache.Store  // of the object
-	fill   *cache.Fill   // or this
-	pieces *slicer       // of an object in slices
-	aged   bool          // it comes from a cache, here or below: Age belongs to it
+	header httpcache.Header // of a fill; see fields
+	size   int64            // lengthUnknown while that is so
+	object *cache.Object    // either this
+	store  *cache.Store     // of the object
+	fill   *cache.Fill      // or this
+	pieces *slicer          // of an object in slices
+	aged   bool             // it comes from a cache, here or below: Age belongs to it
+	once   httpcache.Header // fields beside header, for this request alone
 }
 
 func (s *Server) contentOf(ctx context.Context, r *request, o *cache.Object) content {
-	c := content{meta: &o.Meta, header: o.Header, size: o.Size(), object: o, store: s.store}
+	o.ReadMeta(&r.meta)
+	c := content{meta: &r.meta, size: o.Size(), object: o, store: s.store}
 	if o.Sliced() {
 		c.pieces = &slicer{server: s, ctx: ctx, r: r, head: o}
 	}
 	return c
+}
+
+// fields returns the stored fields. Those of an object are in memory of the request.
+func (c *content) fields(r *request) (h httpcache.Header) {
+	if c.object == nil {
+		return c.header
+	}
+	h, r.stored = c.object.HeaderIn(r.stored)
+	return h
+}
+
+// appendFields appends the stored fields.
+func (c *content) appendFields(b []byte) []byte {
+	if c.object == nil {
+		return append(b, c.header...)
+	}
+	return c.object.AppendHeader(b)
 }
 
 // body returns a reader of a part.
@@ -46,16 +65,18 @@ func (c *content) body(part httpcache.Span) (source, bool) {
 }
 
 // sendHit answers with a stored response that needs no question upstream.
-func (s *Server) sendHit(ctx context.Context, r *request, o *cache.Object, d httpcache.Decision) {
+func (s *Server) sendHit(ctx context.Context, r *request, c *content, d httpcache.Decision) {
 	r.out.result = stats.Stale
 	if d.Outcome == httpcache.Hit {
 		r.out.result = stats.Hit
 	}
 	r.out.status = httpcache.CacheStatus{Hit: true, HasTTL: true, TTL: d.TTL}
-	c := s.contentOf(ctx, r, o)
+	if s.pushed.hit(r.key) {
+		r.out.status.Detail = pushedDetail
+	}
 	c.aged = true
 	switch {
-	case s.sendContent(r, &c):
+	case s.sendContent(r, c):
 	case c.pieces == nil: // the file is gone
 		r.out.status = httpcache.CacheStatus{}
 		s.fetch(ctx, r, nil, httpcache.FwdURIMiss)
@@ -129,7 +150,7 @@ func (s *Server) sendPart(r *request, c *content, spans []httpcache.Span) bool {
 		}
 		return ok
 	}
-	parts := multipart{boundary: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()), contentType: c.header.Get("Content-Type"), size: c.size}
+	parts := multipart{boundary: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()), contentType: c.fields(r).Get("Content-Type"), size: c.size}
 	for _, span := range spans {
 		src, ok := c.body(span)
 		if !ok {
@@ -150,9 +171,9 @@ func (s *Server) appendContent(r *request, c *content, code int) []byte {
 	b := r.buf
 	same := code == int(c.meta.Status)
 	if same && !(c.meta.Limits && len(r.limits) > 0) {
-		b = append(b, c.header...)
+		b = c.appendFields(b)
 	} else {
-		for name, value := range c.header.All() {
+		for name, value := range c.fields(r).All() {
 			if (same || !leftOut(name, code, r)) && !r.replaced(name) {
 				b = appendLine(b, name, value)
 			}
@@ -161,6 +182,16 @@ func (s *Server) appendContent(r *request, c *content, code int) []byte {
 	if c.varies(r) {
 		b = append(b, varyLine...)
 	}
+	return c.appendPassage(b, r, code)
+}
+
+// appendPassage appends what belongs to the response this time only.
+func (c *content) appendPassage(b []byte, r *request, code int) []byte {
+	for name, value := range c.once.All() {
+		if (code == int(c.meta.Status) || !leftOut(name, code, r)) && !r.replaced(name) {
+			b = appendLine(b, name, value)
+		}
+	}
 	if c.aged {
 		b = appendAge(b, c.meta.Age(r.now))
 	}
@@ -168,14 +199,14 @@ func (s *Server) appendContent(r *request, c *content, code int) []byte {
 }
 
 // leftOut reports whether a stored field does not go with another status than its own: a 304 says nothing about the body that
-// the client has, unless to guide the update of a cache (RFC 9110 §15.4.5), an error has none of it, and several ranges have a type of their own.
+// the client has, unless to guide the update of a cache (RFC 9110 §15.4.5), an error has none of it, and ranges have a Content-Range of their own, several a type.
 func leftOut(name string, code int, r *request) bool {
 	if len(name) < len("Content-") || !strings.EqualFold(name[:len("Content-")], "Content-") {
 		return false
 	}
 	switch {
 	case code == http.StatusPartialContent:
-		return strings.EqualFold(name, "Content-Type") && strings.Contains(r.ask.Range, ",")
+		return strings.EqualFold(name, "Content-Range") || strings.EqualFold(name, "Content-Type") && strings.Contains(r.ask.Range, ",")
 	case code == http.StatusNotModified && !r.clientLike(): // a tier updates what it has stored
 		return strings.EqualFold(name, "Content-Encoding") || strings.EqualFold(name, "Content-Range")
 	}

@@ -14,11 +14,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"github.com/cespare/xxhash/v2"
 	"math"
 	"math/bits"
 	"slices"
-
-	"github.com/cespare/xxhash/v2"
+	"sync"
 )
 
 // VirtualNodes is how many positions on the ring a capacity of 1 gets.
@@ -62,6 +62,22 @@ type Ring struct {
 // not a positive number, and more capacity than fits about four million positions; all faults are reported at once.
 func New(members []Member) (*Ring, error) {
 	return build(members, VirtualNodes)
+}
+
+// Equal makes the ring of servers of the same capacity, when it is first needed: of a large fleet it takes a moment. Names must be
+// unique, and not too many for New.
+func Equal(names []string) func() *Ring {
+	return sync.OnceValue(func() *Ring {
+		members := make([]Member, len(names))
+		for i, name := range names {
+			members[i] = Member{Name: name, Capacity: 1}
+		}
+		r, err := New(members)
+		if err != nil {
+			panic(err) // the caller has seen to it
+		}
+		return r
+	})
 }
 
 func build(members []Member, virtual float64) (*Ring, error) {

@@ -55,6 +55,14 @@ type Cache struct {
 	Budget    int64  `json:"budget"`
 	Evictions uint64 `json:"evictions"`
 	Disk      Disk   `json:"disk"`
+	Pushed    Pushed `json:"pushed"`
+}
+
+// Pushed is what came to a cache before a client had asked for it.
+type Pushed struct {
+	Objects     int64 `json:"objects"`
+	Bytes       int64 `json:"bytes"`       // ever
+	Unrequested int64 `json:"unrequested"` // bytes of objects that no client has asked for since
 }
 
 // Disk is the fill of the part of a cache that is on disk; zero without one.
@@ -87,10 +95,11 @@ type Node struct {
 	shards  []shard // a power of two
 	flows   flows
 	top     top
+	places  places
 
 	mu    sync.Mutex // guards the fields below
 	cache func() Cache
-	sites map[string]*Site
+	sites map[string]*Group
 	pops  map[string]uint64
 	codes map[int]uint64
 }
@@ -101,7 +110,7 @@ func New(started time.Time) *Node {
 	for n < runtime.GOMAXPROCS(0) {
 		n *= 2
 	}
-	return &Node{started: started, shards: make([]shard, n), sites: map[string]*Site{}, pops: map[string]uint64{}, codes: map[int]uint64{}}
+	return &Node{started: started, shards: make([]shard, n), sites: map[string]*Group{}, pops: map[string]uint64{}, codes: map[int]uint64{}}
 }
 
 // Request counts a finished request. Callers that run at the same time do best with different shard numbers: the

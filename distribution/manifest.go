@@ -1,0 +1,97 @@
+package distribution
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// chunkSize is how much of an object travels under one sum; the slices of package cache have the same size.
+const chunkSize = 1 << 20
+
+// maxManifest bounds the size of a manifest on the wire; that of an object of 64 GiB is less.
+const maxManifest = 8 << 20
+
+// Manifest tells the pieces of one version of an object.
+type Manifest struct {
+	Site    string `json:"site"`
+	Path    string `json:"path"`
+	Version string `json:"version"` // its strong entity tag
+	Size    int64  `json:"size"`
+	Sums    []Sum  `json:"sums"` // of each MiB
+}
+
+// Sum is the SHA-256 of a piece; in JSON it is hexadecimal.
+type Sum [sha256.Size]byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Sum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Sum) UnmarshalText(b []byte) error {
+	if len(b) != 2*len(s) {
+		return errors.New("a sum has 64 digits")
+	}
+	_, err := hex.Decode(s[:], b)
+	return err
+}
+
+// parseManifest reads a manifest, and holds it against what it is to be of.
+func parseManifest(b []byte, site, path, version string) (m *Manifest, err error) {
+	m = &Manifest{}
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("malformed manifest: %w", err)
+	}
+	switch {
+	case m.Site != site || m.Path != path || m.Version != version:
+		return nil, errors.New("the manifest is of something else")
+	case m.Size < 0 || int64(len(m.Sums)) != (m.Size+chunkSize-1)/chunkSize:
+		return nil, fmt.Errorf("the manifest has %d sums for %d bytes", len(m.Sums), m.Size)
+	}
+	return m, nil
+}
+
+// chunk returns where a piece begins, and its length.
+func (m *Manifest) chunk(i int) (first, length int64) {
+	first = int64(i) * chunkSize
+	return first, min(chunkSize, m.Size-first)
+}
+
+// makeManifest reads an object from its origin and sums it up.
+func makeManifest(ctx context.Context, get func(context.Context, string, string) (*http.Response, error), site, path string) (*Manifest, error) {
+	resp, err := get(ctx, site, path)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	etag := resp.Header.Get("ETag")
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("the origin answered %d for %s", resp.StatusCode, path)
+	case etag == "" || strings.HasPrefix(etag, "W/"):
+		return nil, fmt.Errorf("%s has no strong ETag: versions of it cannot be told apart", path)
+	case resp.Header.Get("Content-Encoding") != "" && resp.Header.Get("Content-Encoding") != "identity":
+		return nil, fmt.Errorf("%s comes in the content coding %s, which the caches have not asked for", path, resp.Header.Get("Content-Encoding"))
+	}
+	m := &Manifest{Site: site, Path: path, Version: etag, Sums: []Sum{}}
+	for {
+		sum := sha256.New()
+		n, err := io.CopyN(sum, resp.Body, chunkSize)
+		if n > 0 {
+			m.Sums = append(m.Sums, Sum(sum.Sum(nil)))
+			m.Size += n
+		}
+		if err == io.EOF {
+			return m, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+}
