@@ -68,8 +68,7 @@ type pusher struct {
 	rng      *rand.Rand
 	queue    []*push
 	byKey    map[string]*push // what is queued or being pulled
-	working  int
-	received int64 // bytes
+	received int64            // bytes
 	known    *simplelru.LRU[string, *Manifest]
 }
 
