@@ -122,7 +122,9 @@ func TestWait(t *testing.T) {
 			await(t, "word of its leaving", func() bool { r, _ := root.reports.get("paris-1"); return r.Gone })
 			publish(t, root, 1, 2)
 			done := waits(ctx, root)
-			await(t, "others that have applied it", func() bool { r, _ := root.reports.get("boston-1"); return r.At == root.Position() })
+			for _, name := range []string{"eu-1", "us-1", "london-1", "boston-1"} {
+				await(t, "others that have applied it", func() bool { r, _ := root.reports.get(name); return r.At == root.Position() })
+			}
 			select {
 			case p := <-done:
 				t.Fatalf("the wait is over at once: %s", stateOf(p))
