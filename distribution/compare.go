@@ -138,6 +138,9 @@ func (f *Feed) again(e journal.Event) bool {
 	if known, ok := f.memory.find(entry(&e)); ok && known.Seq >= e.Seq {
 		return false
 	}
+	if e.Kind == journal.Push && f.memory.ended(e) {
+		return false // the parent has yet to hear of the purge
+	}
 	f.memory.note(e)
 	if e.Kind == journal.Purge && e.Seq <= f.Base().Seq {
 		return false // nothing is stored of before it

@@ -1,180 +1,35 @@
 package distribution
 
 import (
-	"bytes"
 	"context"
-	crand "crypto/rand"
 	"fmt"
-	"io"
-	"log/slog"
-	"math/rand/v2"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"cdnlab/internal/journal"
-	"cdnlab/internal/proxy"
 	"cdnlab/topology"
 )
-
-// doer is a sink that notes what it was told.
-type doer struct {
-	mu       sync.Mutex
-	events   []journal.Event
-	outdated int
-	pulled   map[string]int
-}
-
-func (d *doer) Apply(e journal.Event) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.events = append(d.events, e)
-}
-
-func (d *doer) Outdated(string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.outdated++
-}
-
-func (d *doer) Pull(_ context.Context, p *proxy.Piece) (bool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.pulled == nil {
-		d.pulled = map[string]int{}
-	}
-	d.pulled[p.Target]++
-	return true, nil
-}
-
-func (d *doer) Keeps(string, string) bool    { return true }
-func (d *doer) Pushed(string, string, int64) {}
-
-func (d *doer) applied() []journal.Seq {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var list []journal.Seq
-	for _, e := range d.events {
-		list = append(list, e.Seq)
-	}
-	return list
-}
-
-// tree is the root of a small network, and a hub that follows it.
-type tree struct {
-	root *Root
-	hub  *Node
-	sink *doer
-	main topology.Node
-}
-
-// body is what the origin serves under every path.
-var body = bytes.Repeat([]byte("x"), chunkSize+1)
-
-func newTree(t *testing.T) *tree {
-	t.Helper()
-	top, err := topology.Parse("net.yaml", []byte("origins: { main: { at: Paris } }\nhubs: { eu: { at: Frankfurt } }\nedges: { paris: {} }\n"), "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := top.Plan(topology.PlanOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr := &tree{sink: &doer{}}
-	tr.main, _ = plan.Node("main")
-	log := slog.New(slog.DiscardHandler)
-	tr.root, err = NewRoot(RootConfig{Node: tr.main, Topology: top, Plan: plan, Dir: t.TempDir(), Rand: crand.Reader, Now: time.Now, Log: log,
-		Get: func(context.Context, string, string) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{"Etag": {`"v1"`}}, Body: io.NopCloser(bytes.NewReader(body))}, nil
-		}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		run := tr.root.Take(r.RequestURI)
-		c, _, err := http.NewResponseController(w).Hijack()
-		if err != nil || run == nil {
-			t.Errorf("%s cannot be served: %v", r.RequestURI, err)
-			return
-		}
-		run(c)
-	}))
-	node, _ := plan.Node("eu-1")
-	tr.hub = New(Config{Node: node, Topology: top, Plan: plan, Secret: "s", Rand: rand.New(rand.NewPCG(1, 1)), Now: time.Now, Log: log,
-		Dial: func(ctx context.Context, _ topology.Node) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "tcp", server.Listener.Addr().String())
-		}})
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = tr.root.Run(ctx) })
-	running.Go(func() { _ = tr.hub.Run(ctx, tr.sink) })
-	t.Cleanup(func() {
-		cancel()
-		running.Wait()
-		server.Close()
-	})
-	return tr
-}
-
-// follows waits until the hub does.
-func (tr *tree) follows(t *testing.T) {
-	t.Helper()
-	f := tr.hub.Feed("main")
-	for late := time.After(10 * time.Second); f.Applied().Epoch == 0; {
-		changed := f.moved.wait()
-		if f.Applied().Epoch != 0 {
-			return
-		}
-		select {
-		case <-changed:
-		case <-late:
-			t.Fatal("the hub follows nobody")
-		}
-	}
-}
-
-// append writes events and waits until the hub has applied them.
-func (tr *tree) append(t *testing.T, events ...journal.Event) {
-	t.Helper()
-	for _, e := range events {
-		at, err := tr.root.Append(e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		changed := tr.hub.Feed("main").moved.wait()
-		for tr.hub.Feed("main").Applied() != at {
-			select {
-			case <-changed:
-				changed = tr.hub.Feed("main").moved.wait()
-			case <-ctx.Done():
-				t.Fatalf("the hub is at %v, want %v", tr.hub.Feed("main").Applied(), at)
-			}
-		}
-		cancel()
-	}
-}
 
 func purgeOfKey(key string) journal.Event {
 	return journal.Event{Kind: journal.Purge, Site: "www.cdn.test", Scope: journal.ScopeKey, Value: key}
 }
 
 func pushOf(path string) journal.Event {
-	return journal.Event{Kind: journal.Push, Site: "www.cdn.test", Value: path, Version: `"v1"`, Size: int64(len(body))}
+	return journal.Event{Kind: journal.Push, Site: "www.cdn.test", Value: path, Version: `"v1"`, Size: 10}
 }
 
 func TestAForgetfulNodeIsMended(t *testing.T) {
-	tr := newTree(t)
-	f := tr.hub.Feed("main")
-	tr.follows(t)
-	tr.append(t, purgeOfKey("a"), purgeOfKey("b"), pushOf("/x"), pushOf("/y"), purgeOfKey("c"))
-	if mended, _, err := tr.hub.compare(context.Background(), f, tr.main); mended != 0 || err != nil {
+	n := newNetwork(t, smallTree)
+	root, _ := n.root(RootConfig{}, nil)
+	hub := n.run("eu-1", Config{})
+	follows(t, hub, "main")
+	f, main := hub.Feed("main"), n.plan.Nodes[slices.IndexFunc(n.plan.Nodes, func(n topology.Node) bool { return n.Name == "main" })]
+	at, err := root.Append(purgeOfKey("a"), purgeOfKey("b"), pushOf("/x"), pushOf("/y"), purgeOfKey("c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "hub that has applied all", func() bool { return f.Applied() == at })
+	if mended, _, err := hub.compare(context.Background(), f, main); mended != 0 || err != nil {
 		t.Fatalf("a node that has forgotten nothing is mended %d times, %v", mended, err)
 	}
 	f.memory.note(purgeOfKey("local")) // the parent does not know it
@@ -184,19 +39,35 @@ func TestAForgetfulNodeIsMended(t *testing.T) {
 		f.memory.removeLocked(&f.memory.purges, entry(&lost))
 	}
 	f.memory.mu.Unlock()
-	before := len(tr.sink.applied())
-	mended, stats, err := tr.hub.compare(context.Background(), f, tr.main)
+	before := len(hub.sink.list())
+	mended, stats, err := hub.compare(context.Background(), f, main)
 	if mended != 2 || err != nil {
 		t.Fatalf("%d events are mended, %v, want 2", mended, err)
 	}
-	if got := tr.sink.applied()[before:]; !slices.Equal(got, []journal.Seq{3, 2}) {
-		t.Errorf("done again are %v, want the push 3 and the purge 2", got)
+	if got := hub.sink.list()[before:]; !slices.Equal(got, []string{"/x", "b"}) {
+		t.Errorf("done again are %v, want the push of /x and the purge of b", got)
 	}
 	if stats.Sent+stats.Received > 4<<10 {
 		t.Errorf("%d bytes were exchanged for two differences", stats.Sent+stats.Received)
 	}
-	if mended, _, err := tr.hub.compare(context.Background(), f, tr.main); mended != 0 || err != nil {
+	if mended, _, err := hub.compare(context.Background(), f, main); mended != 0 || err != nil {
 		t.Errorf("then %d more are, %v", mended, err)
+	}
+}
+
+// TestWhatAPurgeHasEndedIsNotPushedAgain has a parent that has not heard of the purge yet.
+func TestWhatAPurgeHasEndedIsNotPushedAgain(t *testing.T) {
+	f, sink, _ := testFeed()
+	f.hello(pos(1, 0))
+	push, purge := pushOf("/x"), journal.Event{Kind: journal.Purge, Seq: 2, Site: "www.cdn.test", Scope: journal.ScopePrefix, Value: "/"}
+	push.Seq = 1
+	for _, e := range []journal.Event{push, purge} {
+		if err := f.event(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if before := len(sink.list()); f.again(push) || len(sink.list()) != before {
+		t.Error("it is")
 	}
 }
 

@@ -14,10 +14,10 @@ import (
 // Sink is what a node does about the events of a journal. Its methods are called concurrently; events that follow each other are not.
 type Sink interface {
 	Puller
-	// Apply does what an event says. When it returns, nothing that the event purged is served, from then on or by a request under way
-	// that has not begun its answer. Doing it again changes nothing.
+	// Apply does what an event says. When it returns, nothing that the event purged is served to a request that comes from then on, nor
+	// stored by one that came before. Doing it again changes nothing.
 	Apply(journal.Event)
-	// Outdated makes everything stale that is stored of the sites of an origin.
+	// Outdated makes everything stale that is stored of the sites of an origin: it is validated before it is served.
 	Outdated(origin string)
 }
 
@@ -26,6 +26,7 @@ type Feed struct {
 	origin string
 	node   string
 	sink   Sink          // set before the first event
+	demand *demand       // what is asked for here; nil where nothing is pushed for it
 	pushes *pusher       // nil for a node that is pushed nothing
 	mark   *journal.Mark // nil for a node that keeps nothing
 	now    func() time.Time
@@ -38,13 +39,17 @@ type Feed struct {
 	memory  *memory
 	moved   signal // the log or the beat has changed
 
+	early []journal.Event // pins that came before the hello; nil where they were not asked for. The follower's alone
+
 	mu        sync.Mutex // guards the fields below, and is held while the first position is set
 	last      beat
-	via       string // parent that is followed
-	stream    uint64 // the connection to it
-	base      journal.Position
-	pinsKnown bool // what was pushed before is known
-	unproven  bool // something was stored from a parent that did not say what it had applied, before there was a position
+	base      journal.Position // that everything has seen which is admitted
+	born      bool             // base is the first position, before which nothing was stored
+	unproven  bool             // something is stored though there is no position: from before, or from a parent that did not say its own
+	turn      uint64           // of the last report
+	via       string           // parent that is followed
+	stream    uint64           // the connection to it
+	pinsKnown bool             // what was pushed before is known
 }
 
 // What heard is before there was a beat.
@@ -56,26 +61,27 @@ const (
 var errGap = errors.New("distribution: an event is missing")
 
 func newFeed(origin, node string, now func() time.Time) *Feed {
-	f := &Feed{origin: origin, node: node, now: now, reports: newReports(), memory: newMemory()}
+	f := &Feed{origin: origin, node: node, now: now, reports: newReports(), memory: newMemory(), turn: uint64(now().UnixNano())} // beyond those before a restart
 	f.heard.Store(trusting)
 	f.claimed.Store(&journal.Position{})
 	f.applied.Store(&journal.Position{})
 	return f
 }
 
-// resume takes up the position of before. What is stored is doubted until it has caught up; lost says that the position is lost.
-func (f *Feed) resume(lost bool) {
+// resume takes up the position of before. What is stored is doubted until it has caught up, and if there is something without a
+// position until a parent gives one.
+func (f *Feed) resume(stored bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var at journal.Position
 	if f.mark != nil {
 		at = f.mark.Load()
 	}
-	f.unproven = at.Epoch == 0
+	f.unproven = at.Epoch == 0 && stored
 	if at.Epoch != 0 {
 		f.beginLocked(at)
 	}
-	if at.Epoch != 0 || lost {
+	if at.Epoch != 0 || stored {
 		f.heard.Store(doubting)
 	}
 }
@@ -94,10 +100,13 @@ func (f *Feed) Doubtful(now time.Time, patience time.Duration) bool {
 	return heard != trusting && now.UnixNano()-heard > int64(patience)
 }
 
-// Base returns the position that everything which was ever stored has seen.
+// Base returns the position that everything which was ever stored has seen, the zero Position when there is none.
 func (f *Feed) Base() journal.Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.born {
+		return journal.Position{}
+	}
 	return f.base
 }
 
@@ -113,22 +122,23 @@ func (f *Feed) Admit(claimed, from journal.Position) bool {
 			claimed = f.base
 		case from.Epoch == 0 || f.unproven:
 			f.unproven = true
+			f.heard.CompareAndSwap(trusting, f.now().UnixNano())
 			return true
 		default:
 			f.beginLocked(from)
-			f.heard.Store(f.now().UnixNano())
 			return true
 		}
 	}
 	return from.Epoch == claimed.Epoch && from.Seq >= claimed.Seq
 }
 
-// beginLocked sets the position of a feed that has nothing stored of before.
+// beginLocked sets the first position of a feed: all that is stored has seen it. From now on silence is a reason to doubt.
 func (f *Feed) beginLocked(at journal.Position) {
-	f.base = at
+	f.base, f.born = at, true
 	f.log.reset(at)
 	f.claimed.Store(&at)
 	f.applied.Store(&at)
+	f.heard.Store(f.now().UnixNano())
 }
 
 // asksPins reports whether the node has yet to be told what was pushed before.
@@ -138,6 +148,15 @@ func (f *Feed) asksPins() bool {
 	return !f.pinsKnown
 }
 
+// greet makes ready for a stream; pins says that what was pushed before was asked for.
+func (f *Feed) greet(pins bool) {
+	f.early = nil
+	if pins {
+		f.early = []journal.Event{}
+	}
+}
+
+// pin takes what was pushed before.
 func (f *Feed) pin(list []journal.Event) {
 	f.memory.begin(list)
 	f.mu.Lock()
@@ -150,30 +169,33 @@ func (f *Feed) pin(list []journal.Event) {
 	}
 }
 
-// hello begins a stream: events from the one behind at on are to come; before are the pins, nil if they were not asked for. Another position
-// than the feed's own is a new beginning.
-func (f *Feed) hello(at journal.Position, before []journal.Event) {
-	if before != nil {
-		f.pin(before)
+// hello begins a stream: events from the one behind at on are to come. Where that leaves a gap behind the feed's own position it is a
+// new beginning. A parent that begins earlier leaves none: what has been applied is passed over.
+func (f *Feed) hello(at journal.Position) {
+	if f.early != nil {
+		f.pin(f.early)
 	}
 	f.mu.Lock()
 	own := *f.applied.Load()
 	empty := own.Epoch == 0 && !f.unproven
-	if own == at || empty {
-		if empty {
-			f.beginLocked(at)
-		}
+	if empty {
+		f.beginLocked(at)
+	}
+	if empty || own.Epoch == at.Epoch && own.Seq >= at.Seq {
 		f.mu.Unlock()
 		f.moved.fire()
 		return
 	}
-	f.last, f.base, f.unproven = beat{}, at, false
+	if own.Epoch != at.Epoch {
+		f.last = beat{} // the journal's clock may be another one
+	}
+	f.base, f.born, f.unproven = at, false, false // base before claimed, by which a response without a claim is judged
 	f.claimed.Store(&at)
 	f.mu.Unlock()
 	f.sink.Outdated(f.origin)
 	f.log.reset(at)
-	f.reports.forget()
 	f.applied.Store(&at)
+	f.heard.CompareAndSwap(trusting, f.now().UnixNano())
 	f.moved.fire()
 }
 
@@ -216,36 +238,79 @@ func (f *Feed) beat(b beat) {
 	}
 }
 
-// settle makes the position durable and tells it to those above.
-func (f *Feed) settle(via string, stream uint64) error {
-	at := f.Applied()
-	if f.mark != nil && f.mark.Load() != at {
-		if err := f.mark.Store(at); err != nil {
+// take does what a frame of the parent says.
+func (f *Feed) take(kind byte, payload []byte) error {
+	switch kind {
+	case kindHello:
+		epoch, seq, err := parsePair(payload)
+		if err != nil || epoch == 0 {
+			return errFrame
+		}
+		f.hello(journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)})
+	case kindPin:
+		e, err := decodeEvent(payload)
+		if err != nil || f.early == nil {
+			return errFrame
+		}
+		f.early = append(f.early, e)
+	case kindEvent:
+		e, err := decodeEvent(payload)
+		if err != nil {
 			return err
 		}
+		return f.event(e)
+	case kindBeat:
+		at, seq, err := parsePair(payload)
+		if err != nil {
+			return err
+		}
+		f.beat(beat{int64(at), journal.Seq(seq)})
+	default:
+		return errFrame
+	}
+	return nil
+}
+
+// settle makes the position durable and tells it to those above. One that cannot be kept is told all the same: after a restart the
+// node goes on from an earlier one, and applying events again changes nothing.
+func (f *Feed) settle(via string, stream uint64) (err error) {
+	at := f.Applied()
+	if f.mark != nil && f.mark.Load() != at {
+		err = f.mark.Store(at)
 	}
 	f.mu.Lock()
 	f.via, f.stream = via, stream
 	f.mu.Unlock()
 	f.report()
-	return nil
+	return err
 }
 
-// report tells those above how far this node is. It says nothing while the node follows nobody.
+// report tells those above how far this node is, unless it follows nobody.
 func (f *Feed) report() {
 	f.mu.Lock()
-	r := report{Node: f.node, Via: f.via, Seq: f.applied.Load().Seq, Beat: f.last.Time}
-	stream := f.stream
-	f.mu.Unlock()
-	if r.Via == "" {
+	defer f.mu.Unlock()
+	if f.via == "" {
 		return
 	}
-	if f.pushes != nil {
+	r := report{Node: f.node, Via: f.via, Turn: f.turn, At: *f.applied.Load(), Beat: f.last.Time}
+	if f.pushes != nil { // after the position: what that stands for is queued
 		r.Pending, r.Received = f.pushes.pending()
 	}
-	if old, ok := f.reports.get(f.node); !ok || old.report != r {
-		f.reports.set(r, stream, f.now())
+	if old, ok := f.reports.get(f.node); ok && old.report == r {
+		return
 	}
+	f.turn++
+	r.Turn = f.turn
+	f.reports.set(r, f.stream, f.now())
+}
+
+// decodeEvent reads a frame that is an event.
+func decodeEvent(payload []byte) (journal.Event, error) {
+	e, n, err := journal.Decode(payload)
+	if err != nil || n != len(payload) {
+		return e, errFrame
+	}
+	return e, nil
 }
 
 // left notes that the node follows nobody at the moment.
@@ -270,9 +335,13 @@ func (f *Feed) events() eventLog       { return &f.log }
 func (f *Feed) change() *signal        { return &f.moved }
 func (f *Feed) table() *reports        { return f.reports }
 func (f *Feed) remembers() *memory     { return f.memory }
+func (f *Feed) wants() *demand         { return f.demand }
 func (f *Feed) ahead(journal.Position) {} // it may have followed another parent meanwhile: this one catches up
 
 // ready reports whether the node knows enough of the journal to be followed.
-func (f *Feed) ready() bool {
-	return f.Applied().Epoch != 0 && f.heard.Load() != doubting && !f.Doubtful(f.now(), silence)
+func (f *Feed) ready() bool { return !f.deaf(f.now()) }
+
+// deaf reports whether nothing new of the journal has come for a while.
+func (f *Feed) deaf(now time.Time) bool {
+	return f.Applied().Epoch == 0 || f.Doubtful(now, silence)
 }

@@ -14,17 +14,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"cdnlab/internal/journal"
 	"cdnlab/topology"
 )
 
 // Times of a followed connection.
 const (
-	beatEvery  = time.Second      // between two beats of the origin
-	silence    = 3 * time.Second  // after which a connection is given up
-	lookAround = 5 * time.Second  // between two looks whether a better parent is back; each node adds up to as much again
-	steady     = 10 * time.Second // after which a parent's failures are forgotten
-	headTime   = 3 * time.Second  // for connecting and the head of the answer, distance not included
+	beatEvery = time.Second      // between two signs of life
+	silence   = 3 * time.Second  // after which a connection is given up
+	steady    = 10 * time.Second // after which a parent's failures are forgotten
+	headTime  = 3 * time.Second  // for connecting and the head of the answer, distance not included
 )
 
 // follower keeps a feed up to date: it follows the best parent that can be had.
@@ -36,6 +34,8 @@ type follower struct {
 	rng    *rand.Rand // of run alone
 	log    interface{ Debug(string, ...any) }
 	ids    *atomic.Uint64 // names streams
+
+	lookAround time.Duration
 
 	list  []candidate
 	reset bool // not even the origin can replay: begin anew
@@ -179,8 +179,7 @@ func ask(c net.Conn, br *bufio.Reader, to topology.Node, secret, target string) 
 	return http.ReadResponse(br, nil)
 }
 
-// follow takes what comes on a stream until it ends. While there could be a better parent it looks for one; when one is found, that
-// is the next stream.
+// follow takes what comes on a stream until it ends. Meanwhile it looks for a better parent; when one is found, that is the next stream.
 func (f *follower) follow(ctx context.Context, s *stream) (next *stream, err error) {
 	var tasks sync.WaitGroup
 	inner, cancel := context.WithCancel(ctx)
@@ -188,15 +187,13 @@ func (f *follower) follow(ctx context.Context, s *stream) (next *stream, err err
 	via := string(f.list[s.parent].node.Name)
 	tasks.Go(func() { f.tell(inner, s) })
 	found := make(chan *stream, 1)
-	if s.parent > 0 {
-		wait := lookAround + time.Duration(f.rng.Float64()*float64(lookAround))
-		tasks.Go(func() {
-			if b := f.lookForBetter(inner, s.parent, wait); b != nil {
-				found <- b
-				cancel()
-			}
-		})
-	}
+	wait := f.lookAround + time.Duration(f.rng.Float64()*float64(f.lookAround))
+	tasks.Go(func() {
+		if b := f.lookForBetter(inner, s.parent, wait); b != nil {
+			found <- b
+			cancel()
+		}
+	})
 	err = f.take(s, via)
 	cancel()
 	stop()
@@ -213,14 +210,12 @@ func (f *follower) follow(ctx context.Context, s *stream) (next *stream, err err
 func (f *follower) take(s *stream, via string) error {
 	room := make([]byte, 4<<10)
 	greeted := false
-	var before []journal.Event
-	if s.pins {
-		before = []journal.Event{}
-	}
-	for {
-		if s.br.Buffered() < frameHead && greeted {
+	f.feed.greet(s.pins)
+	for unsettled := 0; ; unsettled++ {
+		if greeted && (s.br.Buffered() < frameHead || unsettled >= batchEvents) {
+			unsettled = 0
 			if err := f.feed.settle(via, s.id); err != nil {
-				return err
+				f.log.Debug("the position in the tree is not kept", "origin", f.feed.origin, "error", err)
 			}
 		}
 		if err := s.conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
@@ -230,68 +225,32 @@ func (f *follower) take(s *stream, via string) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case !greeted && kind == kindPin:
-			e, err := decodeEvent(payload)
-			if err != nil {
-				return err
+		if pin := kind == kindPin && !greeted; !pin {
+			if greeted != (kind != kindHello) {
+				return errFrame
 			}
-			before = append(before, e)
-			continue
-		case greeted != (kind != kindHello):
-			return errFrame
+			greeted = true
 		}
-		greeted = true
-		if err := f.handle(kind, payload, before); err != nil {
+		if err := f.feed.take(kind, payload); err != nil {
 			return err
 		}
-		before = nil
 	}
-}
-
-func decodeEvent(payload []byte) (journal.Event, error) {
-	e, n, err := journal.Decode(payload)
-	if err != nil || n != len(payload) {
-		return e, errFrame
-	}
-	return e, nil
-}
-
-func (f *follower) handle(kind byte, payload []byte, before []journal.Event) error {
-	switch kind {
-	case kindHello:
-		epoch, seq, err := parsePair(payload)
-		if err != nil || epoch == 0 {
-			return errFrame
-		}
-		f.feed.hello(journal.Position{Epoch: journal.Epoch(epoch), Seq: journal.Seq(seq)}, before)
-	case kindEvent:
-		e, err := decodeEvent(payload)
-		if err != nil {
-			return err
-		}
-		return f.feed.event(e)
-	case kindBeat:
-		at, seq, err := parsePair(payload)
-		if err != nil {
-			return err
-		}
-		f.feed.beat(beat{int64(at), journal.Seq(seq)})
-	default:
-		return errFrame
-	}
-	return nil
 }
 
 // tell sends the reports of this node and of those below it up the stream, as they change.
 func (f *follower) tell(ctx context.Context, s *stream) {
 	var sent uint64
 	var b []byte
+	var demand <-chan time.Time
+	if f.feed.demand != nil {
+		t := time.NewTicker(demandEvery)
+		defer t.Stop()
+		demand = t.C
+	}
 	for {
 		changed := f.feed.reports.changed.wait()
 		list, version := f.feed.reports.since(sent)
 		sent = version
-		b = b[:0]
 		for i := range list {
 			b = list[i].append(b)
 		}
@@ -304,28 +263,33 @@ func (f *follower) tell(ctx context.Context, s *stream) {
 				return
 			}
 		}
+		b = b[:0]
 		select {
 		case <-changed:
+		case <-demand:
+			b = f.feed.demand.append(b, f.node.Group, f.feed.now())
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// lookForBetter connects to a parent that is to be preferred to the one that is followed, once there is one.
+// lookForBetter connects to a parent that is to be preferred to the one that is followed, once there is one. One that is cut off itself
+// says so by its silence about the journal.
 func (f *follower) lookForBetter(ctx context.Context, current int, wait time.Duration) *stream {
 	for {
 		pause(ctx, wait)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if i := better(f.list, current, f.feed.now()); i >= 0 {
+		now := f.feed.now()
+		if i := better(f.list, current, f.feed.deaf(now), now); i >= 0 {
 			s, err := f.connect(ctx, i)
 			if err == nil {
 				return s
 			}
 			f.list[i].until = f.feed.now().Add(wait)
 		}
-		wait = lookAround
+		wait = f.lookAround
 	}
 }

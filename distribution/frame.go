@@ -21,9 +21,9 @@ const (
 	kindEvent  = 'E' // a record of package journal
 	kindPin    = 'P' // the same: an event of before the hello, of something that is still pushed
 	kindBeat   = 'B' // time 8 | sequence 8
-	kindReport = 'R' // flags 1 | sequence 8 | beat 8 | pending 4 | received 8 | length of the node's name 1 | name | parent's name
+	kindReport = 'R' // flags 1 | turn 8 | epoch 8 | sequence 8 | beat 8 | received 8 | pending 8 | length of the node's name 1 | name | parent's name
 	frameHead  = 5
-	maxFrame   = max(96<<10, merkle.MaxRequest, merkle.MaxAnswer) // 96 KiB are longer than any record of an event
+	maxFrame   = max(96<<10, merkle.MaxRequest, merkle.MaxAnswer, maxDemand) // 96 KiB are longer than any record of an event
 )
 
 var errFrame = errors.New("distribution: malformed frame")
@@ -36,12 +36,13 @@ type beat struct {
 
 // report is how far a node is, as its parent is told.
 type report struct {
-	Node, Via string // Via is the parent that it follows; "" when it follows none
-	Seq       journal.Seq
+	Node, Via string // Via is the parent that it follows, or has followed last
+	Turn      uint64 // numbers the reports of the node: reports come by several ways, in any order
+	At        journal.Position
 	Beat      int64 // Time of the last beat up to which it has applied everything
 	Pending   int   // objects that were pushed to it and have not come yet
 	Received  int64 // bytes of what was pushed to it
-	Gone      bool  // it no longer follows Via
+	Gone      bool  // it no longer follows Via: that one says so, in the turn of the node's last report to it
 }
 
 func appendFrame(b []byte, kind byte, payload []byte) []byte {
@@ -76,6 +77,14 @@ func appendPair(b []byte, kind byte, x, y uint64) []byte {
 	return appendFrame(b, kind, p[:])
 }
 
+func appendHello(b []byte, at journal.Position) []byte {
+	return appendPair(b, kindHello, uint64(at.Epoch), uint64(at.Seq))
+}
+
+func appendBeat(b []byte, last beat) []byte {
+	return appendPair(b, kindBeat, uint64(last.Time), uint64(last.Seq))
+}
+
 func parsePair(p []byte) (x, y uint64, err error) {
 	if len(p) != 16 {
 		return 0, 0, errFrame
@@ -92,23 +101,23 @@ func (r *report) append(b []byte) []byte {
 		flags = 1
 	}
 	p := []byte{flags}
-	p = binary.BigEndian.AppendUint64(p, uint64(r.Seq))
-	p = binary.BigEndian.AppendUint64(p, uint64(r.Beat))
-	p = binary.BigEndian.AppendUint32(p, uint32(r.Pending))
-	p = binary.BigEndian.AppendUint64(p, uint64(r.Received))
+	for _, n := range [...]uint64{r.Turn, uint64(r.At.Epoch), uint64(r.At.Seq), uint64(r.Beat), uint64(r.Received), uint64(r.Pending)} {
+		p = binary.BigEndian.AppendUint64(p, n)
+	}
 	p = append(append(p, byte(len(r.Node))), r.Node...)
 	return appendFrame(b, kindReport, append(p, r.Via...))
 }
 
 func parseReport(p []byte) (r report, err error) {
-	const fixed = 1 + 8 + 8 + 4 + 8 + 1
+	const fixed = 1 + 6*8 + 1
 	if len(p) < fixed || p[0] > 1 {
 		return r, errFrame
 	}
 	r.Gone = p[0] == 1
-	r.Seq, r.Beat = journal.Seq(binary.BigEndian.Uint64(p[1:])), int64(binary.BigEndian.Uint64(p[9:]))
-	r.Pending, r.Received = int(binary.BigEndian.Uint32(p[17:])), int64(binary.BigEndian.Uint64(p[21:]))
-	n := int(p[29])
+	number := func(i int) uint64 { return binary.BigEndian.Uint64(p[1+8*i:]) }
+	r.Turn, r.At, r.Beat = number(0), journal.Position{Epoch: journal.Epoch(number(1)), Seq: journal.Seq(number(2))}, int64(number(3))
+	r.Received, r.Pending = int64(number(4)), int(number(5))
+	n := int(p[fixed-1])
 	if n == 0 || len(p) < fixed+n || len(p) > fixed+n+maxName {
 		return r, errFrame
 	}

@@ -25,7 +25,8 @@ type memory struct {
 	mu     sync.Mutex // guards the fields below
 	pins   latest
 	purges latest
-	tree   *merkle.Tree // of both, by the numbers of the events
+	tos    map[string]bool // what pins are for
+	tree   *merkle.Tree    // of both, by the numbers of the events
 }
 
 // latest are events by their entries, so many at most.
@@ -44,13 +45,13 @@ func newMemory() *memory {
 func (m *memory) clearLocked() {
 	m.pins = latest{most: maxPins, byKey: map[string]journal.Event{}}
 	m.purges = latest{most: maxPurges, byKey: map[string]journal.Event{}}
-	m.tree = new(merkle.Tree)
+	m.tos, m.tree = map[string]bool{}, new(merkle.Tree)
 }
 
 // entry is the key of an event in the tree. Its parts, which come out of URLs and fields of HTTP, have no NUL.
 func entry(e *journal.Event) string {
 	if e.Kind == journal.Push {
-		return "pin\x00" + e.Site + "\x00" + e.Value
+		return "pin\x00" + e.Site + "\x00" + e.Value + "\x00" + e.To
 	}
 	return fmt.Sprintf("purge\x00%s\x00%d\x00%t\x00%s", e.Site, e.Scope, e.Soft, e.Value)
 }
@@ -61,6 +62,7 @@ func (m *memory) note(e journal.Event) {
 	defer m.mu.Unlock()
 	switch e.Kind {
 	case journal.Push:
+		m.tos[e.To] = true
 		m.addLocked(&m.pins, e)
 	case journal.Purge:
 		m.unpinLocked(e)
@@ -97,17 +99,45 @@ func (m *memory) unpinLocked(e journal.Event) {
 	case e.Scope == journal.ScopeKey:
 		return
 	case e.Scope == journal.ScopeURL:
-		key := entry(&journal.Event{Kind: journal.Push, Site: e.Site, Value: e.Value})
-		if m.pins.byKey[key].Seq < e.Seq {
-			m.removeLocked(&m.pins, key)
+		for to := range m.tos {
+			key := entry(&journal.Event{Kind: journal.Push, Site: e.Site, Value: e.Value, To: to})
+			if m.pins.byKey[key].Seq < e.Seq {
+				m.removeLocked(&m.pins, key)
+			}
 		}
 		return
 	}
 	for key, pin := range m.pins.byKey {
-		if (e.Site == "" || e.Site == pin.Site) && e.Seq > pin.Seq && (e.Scope == journal.ScopeAll || strings.HasPrefix(pin.Value, e.Value)) {
+		if takes(&e, &pin) {
 			m.removeLocked(&m.pins, key)
 		}
 	}
+}
+
+// takes reports whether a purge ends what was pushed before it.
+func takes(purge, pin *journal.Event) bool {
+	if purge.Seq < pin.Seq || purge.Site != "" && purge.Site != pin.Site {
+		return false
+	}
+	switch purge.Scope {
+	case journal.ScopeURL:
+		return pin.Value == purge.Value
+	case journal.ScopePrefix:
+		return strings.HasPrefix(pin.Value, purge.Value)
+	}
+	return purge.Scope == journal.ScopeAll
+}
+
+// ended reports whether a purge that is remembered has ended what was pushed.
+func (m *memory) ended(pin journal.Event) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.purges.byKey {
+		if takes(&p, &pin) {
+			return true
+		}
+	}
+	return false
 }
 
 // begin forgets everything but pins, which are those of another node.
@@ -116,6 +146,7 @@ func (m *memory) begin(pins []journal.Event) {
 	defer m.mu.Unlock()
 	m.clearLocked()
 	for _, e := range pins {
+		m.tos[e.To] = true
 		m.addLocked(&m.pins, e)
 	}
 }
@@ -124,8 +155,12 @@ func (m *memory) begin(pins []journal.Event) {
 func (m *memory) pinned() []journal.Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.SortedFunc(maps.Values(m.pins.byKey), func(a, b journal.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	list := slices.SortedFunc(maps.Values(m.pins.byKey), func(a, b journal.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	return slices.DeleteFunc(list, unpins)
 }
+
+// unpins reports whether a push ends one: of no version.
+func unpins(e journal.Event) bool { return e.Kind == journal.Push && e.Version == "" }
 
 // find returns the event behind a key of the tree.
 func (m *memory) find(key string) (e journal.Event, ok bool) {

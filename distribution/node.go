@@ -21,7 +21,7 @@ import (
 	"cdnlab/topology"
 )
 
-// Config is what a hub or an edge needs to take part. All but Dir is required.
+// Config is what a hub or an edge needs to take part. All but Dir and LookAround is required.
 type Config struct {
 	Node     topology.Node
 	Topology *topology.Topology
@@ -34,7 +34,11 @@ type Config struct {
 	Now      func() time.Time
 	Compare  time.Duration // between two comparisons with the parent; 0 is a minute
 	Log      *slog.Logger
+
+	LookAround time.Duration // between two looks whether a better parent is back, for which each node adds up to as much again; 0 is 5 s
 }
+
+const defaultLookAround = 5 * time.Second
 
 // Node is the part of a hub or an edge in the trees of all origins.
 type Node struct {
@@ -50,6 +54,9 @@ func New(cfg Config) *Node {
 	if cfg.Compare == 0 {
 		cfg.Compare = compareEvery
 	}
+	if cfg.LookAround <= 0 {
+		cfg.LookAround = defaultLookAround
+	}
 	ids := new(atomic.Uint64)
 	n := &Node{cfg: cfg, feeds: map[string]*Feed{}, relay: newRelay(cfg.Now, ids), parents: map[string][]topology.Node{}}
 	for i := range cfg.Topology.Origins {
@@ -59,6 +66,9 @@ func New(cfg Config) *Node {
 			n.keep(f)
 		}
 		n.feeds[origin] = f
+		if cfg.Topology.Push.Budget > 0 {
+			f.demand = newDemand()
+		}
 		list := candidates(cfg.Topology, cfg.Plan, cfg.Node, origin)
 		for _, c := range list {
 			n.parents[origin] = append(n.parents[origin], c.node)
@@ -70,7 +80,7 @@ func New(cfg Config) *Node {
 				return n.askParents(ctx, origin, target)
 			},
 			func(e journal.Event) bool { return concerns(cfg.Topology, cfg.Node, e.To) })
-		n.followers = append(n.followers, &follower{feed: f, node: cfg.Node, dial: cfg.Dial, secret: cfg.Secret, log: cfg.Log, ids: ids,
+		n.followers = append(n.followers, &follower{feed: f, node: cfg.Node, dial: cfg.Dial, secret: cfg.Secret, log: cfg.Log, ids: ids, lookAround: cfg.LookAround,
 			rng: rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), list: list})
 	}
 	return n
@@ -78,21 +88,25 @@ func New(cfg Config) *Node {
 
 // keep gives a feed its position from before. Where that cannot be had, or not be kept, what is stored is not trusted.
 func (n *Node) keep(f *Feed) {
-	file := filepath.Join(n.cfg.Dir, f.origin)
-	_, err := os.Stat(file)
-	known := err == nil
-	err = os.MkdirAll(n.cfg.Dir, 0o700)
+	err := os.MkdirAll(n.cfg.Dir, 0o700)
 	if err == nil {
-		f.mark, err = journal.OpenMark(file)
+		f.mark, err = journal.OpenMark(filepath.Join(n.cfg.Dir, f.origin))
 	}
 	if err != nil {
 		n.cfg.Log.Warn("the position in the tree is not kept", "origin", f.origin, "error", err)
 	}
-	f.resume(n.cfg.Stored && (err != nil || !known))
+	f.resume(n.cfg.Stored)
 }
 
 // Feed returns how far the node has followed the journal of an origin; nil for one that the topology does not have.
 func (n *Node) Feed(origin string) *Feed { return n.feeds[origin] }
+
+// Observe counts a client's request for an object, so that what is asked for much is pushed where it is wanted.
+func (n *Node) Observe(origin, site string, path []byte, bytes int64) {
+	if f := n.feeds[origin]; f != nil && f.demand != nil {
+		f.demand.observe(site, path, bytes, n.cfg.Now())
+	}
+}
 
 // Run follows until ctx ends, and has the sink do what the events say. It runs once.
 func (n *Node) Run(ctx context.Context, sink Sink) error {

@@ -67,10 +67,14 @@ func choose(list []candidate, now time.Time) (i int, wait time.Duration) {
 	return -1, wait
 }
 
-// better returns the best candidate before the one that is followed that may be tried now; -1 when there is none.
-func better(list []candidate, current int, now time.Time) int {
-	for i := range list[:current] {
-		if !now.Before(list[i].until) {
+// better returns the best candidate that is to be preferred to the one that is followed and may be tried now; -1 when there is none.
+// To one that is deaf, as it knows nothing new of the journal, any other is to be preferred.
+func better(list []candidate, current int, deaf bool, now time.Time) int {
+	for i := range list {
+		if i == current && !deaf {
+			break
+		}
+		if i != current && !now.Before(list[i].until) {
 			return i
 		}
 	}

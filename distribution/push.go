@@ -102,6 +102,9 @@ func (p *pusher) add(e journal.Event) {
 		}
 		p.dropLocked(old)
 	}
+	if unpins(e) {
+		return
+	}
 	p.byKey[n.key()] = n
 	p.queue = append(p.queue, n)
 	if len(p.queue) > maxPushes {

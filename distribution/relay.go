@@ -2,6 +2,7 @@ package distribution
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,6 +29,7 @@ type source interface {
 	change() *signal
 	table() *reports
 	remembers() *memory
+	wants() *demand // nil where nobody counts it
 	// ahead is told of a follower whose position, of the same epoch, lies beyond the source's.
 	ahead(journal.Position)
 	ready() bool
@@ -38,13 +40,16 @@ type relay struct {
 	now func() time.Time
 	ids *atomic.Uint64
 
+	over   chan struct{} // closed when the node stops
+	active sync.WaitGroup
+
 	mu    sync.Mutex // guards the fields below
 	conns map[net.Conn]bool
 	ended bool
 }
 
 func newRelay(now func() time.Time, ids *atomic.Uint64) *relay {
-	return &relay{now: now, ids: ids, conns: map[net.Conn]bool{}}
+	return &relay{now: now, ids: ids, over: make(chan struct{}), conns: map[net.Conn]bool{}}
 }
 
 // enter takes a connection; false says that the node is stopping.
@@ -55,24 +60,30 @@ func (r *relay) enter(c net.Conn) bool {
 		return false
 	}
 	r.conns[c] = true
+	r.active.Add(1)
 	return true
 }
 
 func (r *relay) leave(c net.Conn) {
+	defer r.active.Done()
 	_ = c.Close() // it has ended, or is of no use
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, c)
 }
 
-// end closes every connection.
+// end closes every connection, and returns when nothing goes on any more.
 func (r *relay) end() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ended = true
+	if !r.ended {
+		r.ended = true
+		close(r.over)
+	}
 	for c := range r.conns {
 		_ = c.Close() // what runs on it meets the error
 	}
+	r.mu.Unlock()
+	r.active.Wait()
 }
 
 // patience is how long a follower waits for a node that is about to know the journal itself.
@@ -86,26 +97,23 @@ func (r *relay) serve(c net.Conn, src source, query url.Values) {
 		return
 	}
 	defer r.leave(c)
-	if !awaitReady(src) {
+	if !r.awaitReady(src) {
 		answer(c, http.StatusServiceUnavailable, "text/plain", []byte("this node does not know the journal at the moment\n"))
 		return
 	}
-	at := src.events().Position()
-	if query.Get("reset") == "" {
-		after, err := parsePosition(query)
-		if err != nil {
+	var after journal.Position
+	reset := query.Get("reset") != ""
+	if !reset {
+		var err error
+		if after, err = parsePosition(query); err != nil {
 			answer(c, http.StatusBadRequest, "text/plain", []byte(err.Error()+"\n"))
 			return
 		}
-		if after.Epoch == at.Epoch && after.Seq > at.Seq {
-			src.ahead(after)
-			at = src.events().Position()
-		}
-		if after.Epoch != at.Epoch || after.Seq < src.events().Horizon() {
-			answer(c, http.StatusConflict, "text/plain", []byte("the events behind that position are not here\n"))
-			return
-		}
-		at = after
+	}
+	at, ok := begin(src, after, reset)
+	if !ok {
+		answer(c, http.StatusConflict, "text/plain", []byte("the events behind that position are not here\n"))
+		return
 	}
 	_ = c.SetDeadline(time.Time{}) // what reads or writes meets the error of a connection that is gone
 	if _, err := c.Write(streamHead); err != nil {
@@ -133,7 +141,7 @@ func (r *relay) serve(c net.Conn, src source, query url.Values) {
 // streamHead is the head of an answer that goes on until the connection ends.
 var streamHead = []byte("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n")
 
-func awaitReady(src source) bool {
+func (r *relay) awaitReady(src source) bool {
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	for {
@@ -145,8 +153,24 @@ func awaitReady(src source) bool {
 		case <-changed:
 		case <-late.C:
 			return false
+		case <-r.over:
+			return false
 		}
 	}
+}
+
+// begin returns from where a follower is served that is at a position, or takes any where reset says so; ok is false when the events
+// behind it cannot be replayed.
+func begin(src source, after journal.Position, reset bool) (at journal.Position, ok bool) {
+	at = src.events().Position()
+	if reset {
+		return at, true
+	}
+	if after.Epoch == at.Epoch && after.Seq > at.Seq {
+		src.ahead(after)
+		at = src.events().Position()
+	}
+	return after, after.Epoch == at.Epoch && after.Seq >= src.events().Horizon()
 }
 
 func parsePosition(q url.Values) (p journal.Position, err error) {
@@ -170,34 +194,17 @@ const (
 // feed writes b, then a hello, then events and beats as they come.
 func (r *relay) feed(c net.Conn, src source, at journal.Position, b []byte, gone <-chan struct{}) {
 	w := bufio.NewWriterSize(c, writeBuffer)
-	b = appendPair(b, kindHello, uint64(at.Epoch), uint64(at.Seq))
-	var told beat
-	for first := true; ; first = false {
+	s := sender{src: src, at: at}
+	b = appendHello(b, at)
+	for {
 		changed := src.change().wait()
-		if !first {
-			b = b[:0]
-		}
-		if src.events().Position().Epoch != at.Epoch {
-			return // what follows belongs to another journal
-		}
-		now := src.lastBeat() // before the events, so that none is missing before it
-		events, err := src.events().Read(at.Seq, batchEvents)
-		if err != nil {
-			return // the follower is too slow to keep up with what is remembered
-		}
-		for i := range events {
-			b = appendFrame(b, kindEvent, events[i].Append(nil))
-			at.Seq = events[i].Seq
-		}
-		if len(events) < batchEvents && now != told && now.Seq <= at.Seq {
-			b = appendPair(b, kindBeat, uint64(now.Time), uint64(now.Seq))
-			told = now
-		}
-		if c.SetWriteDeadline(time.Now().Add(silence)) != nil {
+		frames, more, err := s.next(b)
+		if err != nil || c.SetWriteDeadline(time.Now().Add(silence)) != nil {
 			return
 		}
-		_, _ = w.Write(b) // an error stays until Flush
-		if len(events) == batchEvents {
+		_, _ = w.Write(frames) // an error stays until Flush
+		b = frames[:0]
+		if more {
 			continue
 		}
 		if w.Flush() != nil {
@@ -210,28 +217,76 @@ func (r *relay) feed(c net.Conn, src source, at journal.Position, b []byte, gone
 			alive.Stop()
 			return
 		case <-alive.C: // tells a parent that is cut off from one that is gone
-			_, _ = w.Write(appendPair(nil, kindBeat, uint64(told.Time), uint64(told.Seq)))
+			_, _ = w.Write(appendBeat(nil, s.told)) // as above
 		}
 		alive.Stop()
 	}
+}
+
+// sender is what a follower is sent.
+type sender struct {
+	src  source
+	at   journal.Position // up to which it has been sent events
+	told beat             // that it was sent last
+}
+
+var errOtherEpoch = errors.New("the journal has another epoch now")
+
+// next appends what has come to be sent; more says that there is more already. After an error nothing can be sent any more: the follower
+// is too slow for what is remembered, or what follows belongs to another journal.
+func (s *sender) next(b []byte) (_ []byte, more bool, err error) {
+	last := s.src.lastBeat() // before the events, so that none is missing before it
+	log := s.src.events()
+	events, err := log.Read(s.at.Seq, batchEvents)
+	if err != nil {
+		return b, false, err
+	}
+	now := log.Position()
+	if now.Epoch != s.at.Epoch { // after reading: an epoch that has ended does not come back
+		return b, false, errOtherEpoch
+	}
+	for i := range events {
+		b = appendFrame(b, kindEvent, events[i].Append(nil))
+		s.at.Seq = events[i].Seq
+	}
+	if s.at.Seq < now.Seq { // fewer come at once where a segment of the journal ends
+		return b, true, nil
+	}
+	if last != s.told && last.Seq <= s.at.Seq {
+		b = appendBeat(b, last)
+		s.told = last
+	}
+	return b, false, nil
 }
 
 // listen takes the reports of the follower and those below it.
 func (r *relay) listen(c net.Conn, src source) {
 	id := r.ids.Add(1)
 	defer func() { src.table().end(id, r.now()) }()
+	demand := src.wants()
+	if demand != nil {
+		defer demand.end(id)
+	}
 	br := bufio.NewReader(c)
 	room := make([]byte, 1<<10)
 	for {
 		kind, payload, err := readFrame(br, room)
-		if err != nil || kind != kindReport {
+		switch {
+		case err != nil:
+			return
+		case kind == kindDemand && demand != nil:
+			err = demand.set(id, payload, r.now())
+		case kind == kindReport:
+			var rep report
+			if rep, err = parseReport(payload); err == nil {
+				src.table().set(rep, id, r.now())
+			}
+		default:
 			return
 		}
-		rep, err := parseReport(payload)
 		if err != nil {
 			return
 		}
-		src.table().set(rep, id, r.now())
 	}
 }
 

@@ -36,8 +36,7 @@ func (t *reports) set(r report, stream uint64, now time.Time) {
 }
 
 func (t *reports) setLocked(r report, stream uint64, now time.Time) {
-	old, known := t.byNode[r.Node]
-	if known && r.Gone && old.stream != stream {
+	if old, known := t.byNode[r.Node]; known && !r.supersedes(&old.report) {
 		return // it has come back by another way
 	}
 	t.version++
@@ -47,6 +46,10 @@ func (t *reports) setLocked(r report, stream uint64, now time.Time) {
 	}
 	t.byNode[r.Node] = n
 }
+
+// supersedes reports whether a report is to take the place of another one of the same node: it is no older, or it is a sign of life of
+// a node that was gone, whose turns may have begun anew.
+func (r *report) supersedes(old *report) bool { return r.Turn >= old.Turn || old.Gone && !r.Gone }
 
 // end notes that a stream has ended: the nodes that it told of follow nobody, as far as is known here.
 func (t *reports) end(stream uint64, now time.Time) {
@@ -85,12 +88,4 @@ func (t *reports) get(node string) (reported, bool) {
 		return reported{}, false
 	}
 	return *n, true
-}
-
-// forget drops every report: they are of another epoch.
-func (t *reports) forget() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	clear(t.byNode)
-	t.changed.fire()
 }

@@ -22,7 +22,7 @@ import (
 	"cdnlab/topology"
 )
 
-// RootConfig is what the root of a tree needs. All is required.
+// RootConfig is what the root of a tree needs. All but Beat is required.
 type RootConfig struct {
 	// Get asks the origin itself for the content of one of its sites.
 	Get func(ctx context.Context, site, path string) (*http.Response, error)
@@ -34,18 +34,24 @@ type RootConfig struct {
 	Rand     io.Reader
 	Now      func() time.Time
 	Log      *slog.Logger
+
+	Beat time.Duration // between two beats; 0 is a second, which what the nodes make of silence is made for
 }
 
 // Root keeps the journal of an origin and serves those who follow it.
 type Root struct {
-	cfg     RootConfig
-	journal *journal.Journal
-	relay   *relay
-	reports *reports
-	memory  *memory
-	moved   signal
-	below   []topology.Node // every hub and edge
-	started time.Time
+	cfg      RootConfig
+	journal  *journal.Journal
+	relay    *relay
+	reports  *reports
+	memory   *memory
+	demand   *demand   // nil where nothing is pushed for it
+	planning *planning // the same
+	moved    signal
+	below    []topology.Node // every hub and edge
+	started  time.Time
+
+	renewing sync.Mutex // held while an epoch begins
 
 	mu    sync.Mutex // guards the fields below
 	last  beat
@@ -54,6 +60,9 @@ type Root struct {
 
 // NewRoot opens the journal.
 func NewRoot(cfg RootConfig) (*Root, error) {
+	if cfg.Beat <= 0 {
+		cfg.Beat = beatEvery
+	}
 	j, err := journal.Open(journal.Config{Dir: cfg.Dir, Rand: cfg.Rand, Now: cfg.Now, Log: cfg.Log})
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err)
@@ -62,6 +71,12 @@ func NewRoot(cfg RootConfig) (*Root, error) {
 	for _, n := range cfg.Plan.Nodes {
 		if n.Kind == topology.KindHub || n.Kind == topology.KindEdge {
 			r.below = append(r.below, n)
+		}
+	}
+	if cfg.Topology.Push.Budget > 0 {
+		r.demand = newDemand()
+		if r.planning, err = newPlanning(r); err != nil {
+			return nil, errors.Join(fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err), j.Close())
 		}
 	}
 	if err := r.recall(); err != nil {
@@ -88,8 +103,13 @@ func (r *Root) recall() error {
 
 // Run beats until ctx ends.
 func (r *Root) Run(ctx context.Context) error {
-	t := time.NewTicker(beatEvery)
+	t := time.NewTicker(r.cfg.Beat)
 	defer t.Stop()
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	if r.planning != nil {
+		tasks.Go(func() { r.planning.run(ctx, r.cfg.Topology.Push.Every) })
+	}
 	for {
 		select {
 		case <-t.C:
@@ -108,7 +128,7 @@ func (r *Root) Close() error {
 
 func (r *Root) tick() {
 	r.mu.Lock()
-	r.last = beat{r.cfg.Now().UnixNano(), r.journal.Position().Seq}
+	r.last = beat{max(r.cfg.Now().UnixNano(), r.last.Time+1), r.journal.Position().Seq} // a clock may be set back
 	r.mu.Unlock()
 	r.moved.fire()
 }
@@ -136,6 +156,7 @@ func (r *Root) change() *signal    { return &r.moved }
 func (r *Root) table() *reports    { return r.reports }
 func (r *Root) ready() bool        { return true }
 func (r *Root) remembers() *memory { return r.memory }
+func (r *Root) wants() *demand     { return r.demand }
 func (r *Root) lastBeat() beat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,13 +166,17 @@ func (r *Root) lastBeat() beat {
 // ahead is told of a follower that knows events which are not in the journal: a copy of it was restored. What they were is lost, so
 // that nothing that was stored under them can be trusted.
 func (r *Root) ahead(p journal.Position) {
+	r.renewing.Lock()
+	defer r.renewing.Unlock()
+	if now := r.journal.Position(); p.Epoch != now.Epoch || p.Seq <= now.Seq {
+		return // another follower has told already
+	}
 	r.cfg.Log.Warn("a follower is ahead of the journal, which has been restored: a new epoch begins", "follower", uint64(p.Seq), "journal", uint64(r.journal.Position().Seq))
 	if _, err := r.journal.Renew(); err != nil {
 		r.cfg.Log.Error("the journal cannot be renewed", "error", err)
 		return
 	}
 	r.memory.begin(nil)
-	r.reports.forget()
 	r.tick()
 }
 
@@ -187,15 +212,7 @@ func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time, pu
 	}
 	for {
 		changed := r.reports.changed.wait()
-		now := r.cfg.Now()
-		open := 0
-		for i := range p.Nodes {
-			open += r.judge(&p.Nodes[i], at, from, now, pushes)
-		}
-		if open == 0 || ctx.Err() != nil || r.journal.Position().Epoch != at.Epoch {
-			for i := range p.Nodes {
-				p.Staleness = max(p.Staleness, p.Nodes[i].After)
-			}
+		if done := r.look(&p, at, from, r.cfg.Now(), pushes); done || ctx.Err() != nil {
 			return p
 		}
 		look := time.NewTimer(grace / 4) // silence changes nothing that would wake
@@ -208,6 +225,16 @@ func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time, pu
 	}
 }
 
+// look brings the progress of an event up to date; done says that no more is to come.
+func (r *Root) look(p *Progress, at journal.Position, from, now time.Time, pushes bool) (done bool) {
+	open := 0
+	for i := range p.Nodes {
+		open += r.judge(&p.Nodes[i], at, from, now, pushes)
+		p.Staleness = max(p.Staleness, p.Nodes[i].After)
+	}
+	return open == 0 || r.journal.Position().Epoch != at.Epoch
+}
+
 // judge looks whether a node has applied an event; it returns 1 while that may still come.
 func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time, pushes bool) int {
 	if a.Applied {
@@ -216,7 +243,7 @@ func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time, pushe
 	n, known := r.reports.get(a.Node)
 	since := r.started
 	switch {
-	case known && n.Seq >= at.Seq && !(pushes && n.Pending > 0): // a position of another epoch was forgotten
+	case known && n.At.Epoch == at.Epoch && n.At.Seq >= at.Seq && !(pushes && n.Pending > 0):
 		a.Applied, a.Heard = true, 0
 		a.After = milliseconds(max(0, now.Sub(from)))
 		return 0
@@ -268,9 +295,12 @@ func (r *Root) State() State {
 	for _, n := range r.below {
 		st := NodeState{Node: string(n.Name), Role: n.Kind.String(), Staleness: -1}
 		if rep, ok := r.reports.get(st.Node); ok {
-			st.Parent, st.Up, st.Seq = rep.Via, !rep.Gone, uint64(rep.Seq)
+			st.Parent, st.Up = rep.Via, !rep.Gone
 			st.Pending, st.Received = rep.Pending, rep.Received
-			st.Lag = uint64(max(at.Seq, rep.Seq) - rep.Seq)
+			if rep.At.Epoch == at.Epoch {
+				st.Seq = uint64(rep.At.Seq)
+			}
+			st.Lag = max(uint64(at.Seq), st.Seq) - st.Seq
 			if rep.Beat > 0 {
 				st.Staleness = max(0, now.Sub(time.Unix(0, rep.Beat)).Seconds())
 			}

@@ -5,7 +5,7 @@
 //	                                 origin ┘
 //
 // The way of a request through the cache is that of package proxy. What is the edge's own: which parent is asked (parent.go),
-// where the client sits, and the access log.
+// how one that failed is found to be back (watch.go), where the client sits, and the access log.
 //
 // A line of the access log is a JSON object. Bytes that are not UTF-8 show as U+FFFD. A body that is in memory in one piece
 // counts as sent once it is handed to the connection.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"cdnlab/internal/journal"
@@ -34,17 +35,19 @@ type Config struct {
 	Listener  net.Listener // Run closes it
 	Dial      func(ctx context.Context, to topology.Node) (net.Conn, error)
 	Locator   Locator
-	Secret    string                             // of the lab's nodes, by which parents believe what this one says about a client
-	Guard     proxy.Guard                        // of the clients' requests; nil lets all pass
-	Feed      func(origin string) proxy.Feed     // how far this node has followed the journals of origins; nil follows none
-	Inner     func(target string) func(net.Conn) // answers other nodes on connections handed over; nil answers none
-	CacheDir  string                             // of the cache on disk; "" does without
-	Seek      func()                             // called before each access to a file of it; may be nil
+	Secret    string                                              // of the lab's nodes, by which parents believe what this one says about a client
+	Popular   func(origin, site string, path []byte, bytes int64) // counts what clients ask for; nil counts nothing
+	Guard     proxy.Guard                                         // of the clients' requests; nil lets all pass
+	Feed      func(origin string) proxy.Feed                      // how far this node has followed the journals of origins; nil follows none
+	Inner     func(target string) func(net.Conn)                  // answers other nodes on connections handed over; nil answers none
+	CacheDir  string                                              // of the cache on disk; "" does without
+	Seek      func()                                              // called before each access to a file of it; may be nil
 	Stats     *stats.Node
 	Log       *slog.Logger
 	AccessLog io.Writer        // takes a line for each request; nil takes none
 	Now       func() time.Time // nil is time.Now
 	Drain     time.Duration    // how long Run waits for requests under way when it stops
+	Probe     time.Duration    // between two probes of a parent that is down; 0 is a second
 }
 
 // Locator tells where a client sits; *place.Locator is one.
@@ -54,8 +57,9 @@ type Locator interface {
 
 // Server is one server of a PoP.
 type Server struct {
-	proxy *proxy.Server
-	log   *accessLog // nil without one
+	proxy   *proxy.Server
+	parents *parents
+	log     *accessLog // nil without one
 }
 
 // New prepares an edge server.
@@ -67,11 +71,14 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{}
-	parents := newParents(cfg.Topology, cfg.Plan, cfg.Node, cfg.Dial, cfg.Stats)
+	if cfg.Probe <= 0 {
+		cfg.Probe = probeEvery
+	}
+	parents := newParents(&cfg)
+	s := &Server{parents: parents}
 	base := proxy.Config{
-		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, Eviction: cfg.Topology.Edges[i].Eviction, MaxHead: maxHead,
-		Feed: cfg.Feed, Inner: cfg.Inner, Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
+		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Edges[i].RAM, Eviction: cfg.Topology.Edges[i].Eviction, Admission: cfg.Topology.Edges[i].Admission, MaxHead: maxHead,
+		Feed: cfg.Feed, Inner: cfg.Inner, Popular: cfg.Popular, Disk: cfg.Topology.Edges[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
 		Parents: parents, Secret: cfg.Secret, Guard: cfg.Guard, Locate: locate(cfg.Locator),
 		Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
 		ClientConns: clientConns, Encode: true, Known: insiders(cfg.Plan, cfg.Topology),
@@ -109,11 +116,16 @@ func locate(l Locator) func(netip.Addr) proxy.Client {
 
 // Run serves until ctx ends, then waits up to Config.Drain for the requests under way. It runs once.
 func (s *Server) Run(ctx context.Context) error {
+	probing, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { s.parents.watch(probing) })
+	defer watch.Wait()
+	defer stop()
 	if s.log == nil {
 		return s.proxy.Run(ctx)
 	}
-	stop := s.log.start(flushEvery)
-	defer stop()
+	flush := s.log.start(flushEvery)
+	defer flush()
 	return s.proxy.Run(ctx)
 }
 

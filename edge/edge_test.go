@@ -62,9 +62,33 @@ func TestHubsDieAndReturn(t *testing.T) {
 	n.want("a hit needs nobody", n.get("paris-1", "/obj/old"), 200, "paris-1;hit;ttl=60", "HIT, paris-1", "1 /obj/old")
 	n.start("eu-1", "na-1")
 	n.want("before the back-off is over", n.get("paris-1", "/obj/4"), 200, "paris-1"+fetched, "MISS, paris-1", "5 /obj/4")
-	n.pass(time.Second)
+	n.pass(time.Second + grace)
 	n.want("hub back", n.get("paris-1", "/obj/5"), 200, "eu-1"+fetched+", paris-1"+fetched, "MISS, paris-1", "6 /obj/5")
 }
+
+// No request has to be the trial: time stands still before one would be let through.
+func TestAHubIsProbedWhileItIsDown(t *testing.T) {
+	n := newNetwork(t, small)
+	n.probe = time.Millisecond
+	n.start("main", "eu-1", "na-1", "paris-1")
+	n.kill("eu-1")
+	n.get("paris-1", "/obj/0")
+	tried := n.dialed("eu-1")
+	n.pass(time.Second)
+	n.wait("a probe", func() bool { return n.dialed("eu-1") > tried })
+	n.want("hub dead", n.get("paris-1", "/obj/1"), 200, "na-1"+fetched+", paris-1"+fetched, "MISS, paris-1", "2 /obj/1")
+	n.start("eu-1")
+	i := 1
+	n.wait("the hub to be used", func() bool {
+		i++
+		n.pass(100 * time.Millisecond)
+		a := n.get("paris-1", fmt.Sprint("/obj/", i))
+		return strings.HasPrefix(a.header.Get("Cache-Status"), "eu-1")
+	})
+}
+
+// grace is how long a probe of a parent may take to tell; without one a request is the trial then.
+const grace = 7 * time.Second
 
 // A failed trial doubles the back-off.
 func TestBackOff(t *testing.T) {
@@ -72,7 +96,7 @@ func TestBackOff(t *testing.T) {
 	n.kill("eu-1")
 	n.get("paris-1", "/obj/0")
 	for i, after := range []time.Duration{1, 2, 4, 8, 8} {
-		after *= time.Second
+		after = after*time.Second + grace
 		tried := n.dialed("eu-1")
 		n.pass(after - time.Millisecond)
 		n.get("paris-1", fmt.Sprintf("/obj/%d/before", i))

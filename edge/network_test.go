@@ -52,6 +52,7 @@ type network struct {
 	now    atomic.Int64 // nanoseconds since the epoch
 	access io.Writer    // of the edges; nil without
 	drain  time.Duration
+	probe  time.Duration // of the edges
 	held   chan struct{} // closed to let the origin answer for what is below /held/
 
 	mu    sync.Mutex // guards the fields below
@@ -74,7 +75,7 @@ func newNetwork(t *testing.T, source string) *network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &network{t: t, top: top, held: make(chan struct{}), nodes: map[topology.NodeName]*running{}, stats: map[topology.NodeName]*stats.Node{}, dials: map[topology.NodeName]int{}}
+	n := &network{t: t, top: top, held: make(chan struct{}), probe: time.Hour, nodes: map[topology.NodeName]*running{}, stats: map[topology.NodeName]*stats.Node{}, dials: map[topology.NodeName]int{}}
 	n.now.Store(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	if n.plan, err = top.Plan(topology.PlanOptions{}); err != nil {
 		t.Fatal(err)
@@ -135,7 +136,7 @@ func (n *network) serve(node topology.Node, ln net.Listener) (stop func()) {
 			Stats: counters, Log: log, Now: n.clock, Drain: n.drain})
 	case topology.KindEdge:
 		run, err = edge.New(edge.Config{Node: node, Topology: n.top, Plan: n.plan, Listener: ln, Dial: n.dial, Locator: n.place, Secret: secret,
-			Stats: counters, Log: log, AccessLog: n.access, Now: n.clock, Drain: n.drain})
+			Stats: counters, Log: log, AccessLog: n.access, Now: n.clock, Drain: n.drain, Probe: n.probe})
 	default:
 		return n.serveOrigin(ln)
 	}

@@ -17,16 +17,31 @@ const (
 // maxTries is how many parents are named for one request, the origin among them.
 const maxTries = 4
 
-// health is what requests have shown of a server. A failure opens the circuit for a while; then one request is let through
-// to see whether the server is back.
+// health is what requests and probes have shown of a server. A failure of a request opens the circuit for a while; then the server
+// is probed each second, and is up when it answers. Should no probe tell in time, one request is let through to see. Only requests
+// show that the server is well: one that answers probes and fails requests is left alone ever longer.
 type health struct {
-	failures int       // in a row
+	failures int       // of requests, in a row
+	down     bool      // the last that was heard is a failure
 	until    time.Time // left alone before
 	trial    time.Time // when a request was let through to see; zero when none is under way
 }
 
 // up reports whether the server may be tried for sure.
-func (h *health) up() bool { return h.failures == 0 }
+func (h *health) up() bool { return !h.down }
+
+// due reports whether the server is to be probed.
+func (h *health) due(now time.Time) bool { return h.down && !now.Before(h.until) }
+
+// probed takes the result of a probe. While probes fail in time no request has to be a trial.
+func (h *health) probed(ok bool, now time.Time) {
+	switch next := now.Add(probeEvery); {
+	case ok:
+		h.down, h.trial = false, time.Time{}
+	case h.until.Before(next):
+		h.until = next
+	}
+}
 
 // admit reports whether a request may try the server now. One that has failed gets its trial only from a request that tries
 // it first: a spare is mostly not tried, so that nothing would be reported of it.
@@ -34,7 +49,7 @@ func (h *health) admit(first bool, now time.Time) bool {
 	if h.up() {
 		return true
 	}
-	if now.Before(h.until) || now.Sub(h.trial) < maxTrial {
+	if now.Before(h.until.Add(grace)) || now.Sub(h.trial) < maxTrial {
 		return false
 	}
 	if first {
@@ -50,7 +65,7 @@ func (h *health) report(ok bool, now time.Time) {
 		return
 	}
 	h.trial = time.Time{}
-	if ok {
+	if h.down = !ok; ok {
 		h.failures = 0
 		return
 	}

@@ -141,7 +141,7 @@ func TestABusyServerOfAHubIsRelieved(t *testing.T) {
 func TestBackOffDoubles(t *testing.T) {
 	h, now := &health{}, noon
 	for i, want := range []time.Duration{1, 2, 4, 8, 8, 8} {
-		want *= time.Second
+		want = want*time.Second + grace // without a probe
 		h.report(false, now)
 		if last := now.Add(want - time.Nanosecond); h.admit(true, last) {
 			t.Errorf("after failure %d: admitted before %s were over", i+1, want)
@@ -178,7 +178,7 @@ func TestFailuresOfOneOutageCountOnce(t *testing.T) {
 func TestTrial(t *testing.T) {
 	h := &health{}
 	h.report(false, noon)
-	at := noon.Add(firstBackOff)
+	at := noon.Add(firstBackOff + grace)
 	steps := []struct {
 		name  string
 		after time.Duration
@@ -197,7 +197,7 @@ func TestTrial(t *testing.T) {
 	}
 	at = at.Add(12 * time.Second)
 	h.report(false, at)
-	if h.admit(true, at.Add(2*firstBackOff-1)) || !h.admit(true, at.Add(2*firstBackOff)) {
+	if h.admit(true, at.Add(2*firstBackOff+grace-1)) || !h.admit(true, at.Add(2*firstBackOff+grace)) {
 		t.Errorf("after a failed trial: left alone until %s, want for %s", h.until.Sub(at), 2*firstBackOff)
 	}
 }
@@ -233,7 +233,7 @@ func TestSpareIsNoTrial(t *testing.T) {
 			other = h
 		}
 	}
-	at := noon.Add(firstBackOff)
+	at := noon.Add(firstBackOff + grace)
 	want := []pick{{0, 1}, {0, down}, {1, 0}}
 	for range 2 {
 		if got := choose(nil, groups, other, at); !slices.Equal(got, want) {

@@ -1,8 +1,6 @@
 package edge
 
 import (
-	"context"
-	"net"
 	"sync"
 	"time"
 
@@ -18,13 +16,19 @@ type parents struct {
 	servers map[topology.NodeName]*server
 	pop     *pop // nil for a PoP of one server
 
+	dial   proxy.Dialer
+	now    func() time.Time
+	every  time.Duration // between two probes of a server
+	fallen chan *server  // those to be watched from now on; it has room for all
+
 	mu sync.Mutex // guards the health of all servers
 }
 
 // server is one parent.
 type server struct {
 	*proxy.Upstream
-	health health
+	health  health
+	watched bool // until it is up again
 }
 
 // chain is where the sites of one origin are fetched from, in order.
@@ -41,12 +45,13 @@ type pop struct {
 	hot  ring.HotKeys
 }
 
-func newParents(t *topology.Topology, p *topology.Plan, node topology.Node, dial func(context.Context, topology.Node) (net.Conn, error), counters *stats.Node) *parents {
-	all := &parents{chains: map[string]*chain{}, servers: map[topology.NodeName]*server{}}
+func newParents(cfg *Config) *parents {
+	t, p, node := cfg.Topology, cfg.Plan, cfg.Node
+	all := &parents{chains: map[string]*chain{}, servers: map[topology.NodeName]*server{}, dial: cfg.Dial, now: cfg.Now, every: cfg.Probe}
 	for i := range t.Origins {
 		c := &chain{}
 		for _, ref := range t.Parents(node.Group, t.Origins[i].Name) {
-			all.add(c, p.Group(ref), dial, counters)
+			all.add(c, p.Group(ref), cfg.Stats)
 		}
 		all.chains[t.Origins[i].Name] = c
 	}
@@ -58,25 +63,26 @@ func newParents(t *topology.Topology, p *topology.Plan, node topology.Node, dial
 				all.pop.all = append(all.pop.all, nil)
 				continue
 			}
-			all.pop.all = append(all.pop.all, all.server(n, dial, counters))
+			all.pop.all = append(all.pop.all, all.server(n, cfg.Stats))
 		}
 	}
+	all.fallen = make(chan *server, len(all.servers))
 	return all
 }
 
-func (p *parents) server(n topology.Node, dial proxy.Dialer, counters *stats.Node) *server {
+func (p *parents) server(n topology.Node, counters *stats.Node) *server {
 	s, ok := p.servers[n.Name]
 	if !ok {
-		s = &server{Upstream: proxy.NewUpstream(n, dial, counters)}
+		s = &server{Upstream: proxy.NewUpstream(n, p.dial, counters)}
 		p.servers[n.Name] = s
 	}
 	return s
 }
 
-func (p *parents) add(c *chain, nodes []topology.Node, dial proxy.Dialer, counters *stats.Node) {
+func (p *parents) add(c *chain, nodes []topology.Node, counters *stats.Node) {
 	var servers []*server
 	for _, n := range nodes {
-		servers = append(servers, p.server(n, dial, counters))
+		servers = append(servers, p.server(n, counters))
 	}
 	g := group{ring: ringOf(nodes), load: func(i int) int64 { return servers[i].Load() }}
 	for _, s := range servers {
@@ -134,7 +140,7 @@ func (p *pop) home(hash uint64, copies int, now time.Time) (home *proxy.Upstream
 			return nil, true
 		case s == nil:
 			return home, copies > 0
-		case home == nil && !s.health.admit(true, now), !s.health.up():
+		case !s.health.up() && !(home == nil && s.health.admit(true, now)):
 			continue
 		case home == nil:
 			home = s.Upstream
@@ -150,7 +156,12 @@ func (p *pop) home(hash uint64, copies int, now time.Time) (home *proxy.Upstream
 func (p *parents) Report(u *proxy.Upstream, ok bool, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.servers[u.Node.Name].health.report(ok, now)
+	s := p.servers[u.Node.Name]
+	s.health.report(ok, now)
+	if !s.health.up() && !s.watched {
+		s.watched = true
+		p.fallen <- s
+	}
 }
 
 // Close implements proxy.Parents.

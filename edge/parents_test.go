@@ -29,7 +29,7 @@ func parentsOf(t *testing.T, top *topology.Topology, name topology.NodeName) *pa
 	noDial := func(context.Context, topology.Node) (net.Conn, error) {
 		return nil, errors.New("unexpected connection")
 	}
-	p := newParents(top, plan, node, noDial, stats.New(noon))
+	p := newParents(&Config{Topology: top, Plan: plan, Node: node, Dial: noDial, Stats: stats.New(noon)})
 	t.Cleanup(p.Close)
 	return p
 }
@@ -142,7 +142,7 @@ func TestHealthIsSharedBySites(t *testing.T) {
 	report("na-1", false, noon)
 	check("all of its own failed", www, noon, "eu-1 na-1 main")
 	check("its origin has not failed", other, noon, "other")
-	back := noon.Add(firstBackOff)
+	back := noon.Add(firstBackOff + grace)
 	check("the trial", www, back, "eu-1 na-1 main")
 	check("the trial is one for all sites", other, back, "na-1 other")
 	report("eu-1", true, back)
@@ -180,7 +180,7 @@ func BenchmarkParentsChoose(b *testing.B) {
 		b.Fatal(err)
 	}
 	node, _ := plan.Node("tokyo-1")
-	p := newParents(top, plan, node, nil, stats.New(noon))
+	p := newParents(&Config{Topology: top, Plan: plan, Node: node, Stats: stats.New(noon)})
 	b.ReportAllocs()
 	for i := range b.N {
 		var room [maxTries]*proxy.Upstream

@@ -139,9 +139,8 @@ func TestAHomeThatIsDeadIsReplaced(t *testing.T) {
 	n.start(home)
 	n.pass(time.Minute)
 	for _, s := range left {
-		n.get(s, "/obj/b")
-		if a := n.get(s, "/obj/a"); a.status != 200 {
-			t.Errorf("%s answers %d once the home is back", s, a.status)
+		if a := n.get(s, "/obj/a"); a.status != 200 || !strings.HasSuffix(a.header.Get("X-Cache"), string(home)) {
+			t.Errorf("%s answers %d, %s once %s is back", s, a.status, a.header.Get("X-Cache"), home)
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 const (
 	appDialTimeout = 5 * time.Second
 	appIdleConns   = 512
-	appIdleTime    = 90 * time.Second
+	appIdleTime    = 4 * time.Second // Node closes after 5 s: a POST that meets that fails, as it may not be sent again
 )
 
 // app forwards to the user's own application. It is built on net/http alone, front and back, because all that an app may do
@@ -51,10 +51,8 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.takeInner(w, r) {
 		return
 	}
-	if at := a.s.position(r.Header.Get(secretHeader)); at != "" { // before the app is asked
-		w.Header().Set(positionHeader, at)
-	}
-	rec := &recorder{ResponseWriter: w, start: a.s.cfg.Now(), now: a.s.cfg.Now}
+	at := a.s.position(r.Header.Get(secretHeader)) // before the app is asked
+	rec := &recorder{ResponseWriter: w, start: a.s.cfg.Now(), now: a.s.cfg.Now, position: at}
 	body := &countedBody{ReadCloser: r.Body}
 	r.Body = body
 	defer func() { a.count(rec, body.n) }() // a broken transfer ends in a panic that net/http expects

@@ -9,17 +9,21 @@ import (
 // recorder sees what goes through a ResponseWriter. http.ResponseController reaches through it for flushing and hijacking.
 type recorder struct {
 	http.ResponseWriter
-	start  time.Time
-	now    func() time.Time
-	status int
-	out    int64
-	ttfb   time.Duration
-	local  bool // the answer is the origin's own, and an error
+	start    time.Time
+	now      func() time.Time
+	status   int
+	out      int64
+	ttfb     time.Duration
+	position string // of the journal when the request came; "" tells none
+	local    bool   // the answer is the origin's own, and an error
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func (r *recorder) WriteHeader(status int) {
+	if r.position != "" && status >= http.StatusOK { // not before: net/http/httputil clears the fields behind an interim response
+		r.Header().Set(positionHeader, r.position)
+	}
 	if status >= http.StatusOK && r.status == 0 {
 		r.status, r.ttfb = status, r.now().Sub(r.start)
 		if _, ok := r.Header()["Content-Type"]; !ok {

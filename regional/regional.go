@@ -58,7 +58,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{}
 	s.servers, s.self = serversOf(cfg)
 	s.proxy = proxy.New(proxy.Config{
-		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Hubs[i].RAM, Eviction: cfg.Topology.Hubs[i].Eviction, MaxHead: maxHead,
+		Node: cfg.Node, Topology: cfg.Topology, Listener: cfg.Listener, RAM: cfg.Topology.Hubs[i].RAM, Eviction: cfg.Topology.Hubs[i].Eviction, Admission: cfg.Topology.Hubs[i].Admission, MaxHead: maxHead,
 		Feed: cfg.Feed, Inner: cfg.Inner, Disk: cfg.Topology.Hubs[i].Disk, CacheDir: cfg.CacheDir, Seek: cfg.Seek,
 		Parents: newOrigins(cfg), Secret: cfg.Secret, Stats: cfg.Stats, Log: cfg.Log, Now: cfg.Now, Drain: cfg.Drain, Patience: patience,
 	})

@@ -173,7 +173,7 @@ func (b *builder) hubs() {
 	for i := range b.f.Hubs.entries {
 		name, e := b.f.Hubs.entries[i].key.v, &b.f.Hubs.entries[i].val
 		h := Hub{
-			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Hubs.RAM.v, Disk: b.f.Defaults.Hubs.Disk.v, Eviction: b.f.Defaults.Hubs.Eviction.name(),
+			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Hubs.RAM.v, Disk: b.f.Defaults.Hubs.Disk.v, Eviction: b.f.Defaults.Hubs.Eviction.name(), Admission: b.f.Defaults.Hubs.Admission.v,
 			Servers: b.servers(e.Servers, b.f.Defaults.Hubs.Servers, e.Addresses), Addresses: perServer(e.Addresses.v),
 		}
 		if e.RAM.set {
@@ -185,6 +185,9 @@ func (b *builder) hubs() {
 		b.tiers(h.RAM, h.Disk, e.mark)
 		if e.Eviction.set {
 			h.Eviction = e.Eviction.name()
+		}
+		if e.Admission.set {
+			h.Admission = e.Admission.v
 		}
 		b.t.Hubs = append(b.t.Hubs, h)
 		for _, of := range e.Addresses.v {
@@ -203,7 +206,7 @@ func (b *builder) edges() {
 	for i := range entries {
 		name, e := entries[i].key.v, &entries[i].val
 		edge := Edge{
-			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Edges.RAM.v, Disk: b.f.Defaults.Edges.Disk.v, Eviction: b.f.Defaults.Edges.Eviction.name(),
+			Name: name, At: b.place(e.At, name, e.mark), RAM: b.f.Defaults.Edges.RAM.v, Disk: b.f.Defaults.Edges.Disk.v, Eviction: b.f.Defaults.Edges.Eviction.name(), Admission: b.f.Defaults.Edges.Admission.v,
 			Servers: b.servers(e.Servers, b.f.Defaults.Edges.Servers, e.Addresses), Addresses: perServer(e.Addresses.v),
 		}
 		if e.RAM.set {
@@ -215,6 +218,9 @@ func (b *builder) edges() {
 		b.tiers(edge.RAM, edge.Disk, e.mark)
 		if e.Eviction.set {
 			edge.Eviction = e.Eviction.name()
+		}
+		if e.Admission.set {
+			edge.Admission = e.Admission.v
 		}
 		b.t.Edges = append(b.t.Edges, edge)
 		for _, of := range e.Addresses.v {

@@ -141,10 +141,10 @@ expect: [ purge.stale_served = 0, purge.time < 200ms, push.vain < 30% ]
 	}
 	const site = "www.cdn.test"
 	want := []Step{
-		{Put: &Put{site, "/a", 1024, "k"}}, {Put: &Put{site, "/b", 4096, ""}, When: Condition{"name", "b"}},
-		{Purge: &Purge{Site: site, Path: "/a?b=c"}}, {Purge: &Purge{Site: site, Prefix: "/img/", Soft: true}}, {Purge: &Purge{Site: site, Key: "k"}}, {Purge: &Purge{Site: site, All: true}},
-		{Push: &Push{Site: site, Paths: []string{"/a"}, To: "tokyo"}}, {Push: &Push{Site: site, Paths: []string{"/a", "/b?c"}, To: "hubs"}},
-		{Push: &Push{Site: site, Top: 40}, When: Condition{"name", "a"}},
+		{Put: &PutStep{site, "/a", 1024, "k"}}, {Put: &PutStep{site, "/b", 4096, ""}, When: Condition{"name", "b"}},
+		{Purge: &PurgeStep{Site: site, Path: "/a?b=c"}}, {Purge: &PurgeStep{Site: site, Prefix: "/img/", Soft: true}}, {Purge: &PurgeStep{Site: site, Key: "k"}}, {Purge: &PurgeStep{Site: site, All: true}},
+		{Push: &PushStep{Site: site, Paths: []string{"/a"}, To: "tokyo"}}, {Push: &PushStep{Site: site, Paths: []string{"/a", "/b?c"}, To: "hubs"}},
+		{Push: &PushStep{Site: site, Top: 40}, When: Condition{"name", "a"}},
 	}
 	if len(e.Timeline) != len(want) {
 		t.Fatalf("%d steps, want %d", len(e.Timeline), len(want))
@@ -161,8 +161,8 @@ expect: [ purge.stale_served = 0, purge.time < 200ms, push.vain < 30% ]
 }
 
 func TestAPurgeCoversWhatWasPut(t *testing.T) {
-	put := Put{Site: "s", Path: "/img/a", Key: "k"}
-	for p, want := range map[Purge]bool{
+	put := PutStep{Site: "s", Path: "/img/a", Key: "k"}
+	for p, want := range map[PurgeStep]bool{
 		{Site: "s", Path: "/img/a"}: true, {Site: "s", Path: "/img/"}: false, {Site: "s", Prefix: "/img/"}: true, {Site: "s", Prefix: "/x"}: false,
 		{Site: "s", Key: "k"}: true, {Site: "s", Key: "l"}: false, {Site: "s", All: true}: true, {Site: "other", All: true}: false,
 	} {

@@ -19,14 +19,15 @@ type file struct {
 	Sites    table[host, siteEntry]      `key:"sites" doc:"Host names that are served. Default: www below the zone, from the first origin."`
 	Records  table[recordName, recEntry] `key:"records" doc:"Further names in the zone, relative to it; @ is the zone itself."`
 
-	Limits         table[label, limitEntry] `key:"limits" doc:"Rate limits that every edge applies before any other work, by name."`
-	TrustedProxies list[trustedProxy]       `key:"trusted_proxies" doc:"Networks of proxies before the edges: the client is the right-most address of X-Forwarded-For that is not one of theirs."`
+	Limits table[label, limitEntry] `key:"limits" doc:"Rate limits that every edge applies before any other work, by name."`
+	Push   pushEntry                `key:"push" doc:"Pushing what is asked for much to the regions that want it, before their clients ask."`
+
+	TrustedProxies list[trustedProxy] `key:"trusted_proxies" doc:"Networks of proxies before the edges: the client is the right-most address of X-Forwarded-For that is not one of theirs."`
 
 	Addresses labAddresses `key:"addresses" doc:"Addresses of what a network has one of, instead of 127.0.0.1: for nodes that run in containers or on machines of their own."`
 
 	Scrubbers later `key:"scrubbers" later:"scrubbing comes with a later version"`
 	Rules     later `key:"rules" later:"rules come with a later version"`
-	Push      later `key:"push" later:"pushing comes with a later version"`
 	Prices    later `key:"prices" later:"billing comes with a later version"`
 	Alerts    later `key:"alerts" later:"alerts come with a later version"`
 	Routing   later `key:"routing" later:"routing policies come with a later version"`
@@ -35,6 +36,11 @@ type file struct {
 type labAddresses struct {
 	Admin   address `key:"admin" doc:"Where the admin API and the dashboard are. The API answers under this address too."`
 	Gateway address `key:"gateway" doc:"Where the gateway and the resolvers of all client places are, each with a port of its own. Edges believe its X-Forwarded-For."`
+}
+
+type pushEntry struct {
+	Budget size     `key:"budget" default:"0" max:"16TiB" doc:"Bytes of pushed objects that each region, a hub with its edges, is to hold at most; 0 pushes nothing but what the push command says."`
+	Every  duration `key:"every" default:"5s" min:"1s" max:"1h" doc:"Time between two plans of what to push where."`
 }
 
 // later is the type of a reserved key.
@@ -46,17 +52,19 @@ type defaults struct {
 }
 
 type edgeDefaults struct {
-	Servers  count    `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers an edge has."`
-	RAM      size     `key:"ram" default:"256MiB" max:"16TiB" doc:"Memory for cached objects in each server of an edge; 0 caches nothing."`
-	Disk     size     `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of an edge, in the data directory; 0 keeps them in memory alone."`
-	Eviction eviction `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
+	Servers   count     `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers an edge has."`
+	RAM       size      `key:"ram" default:"256MiB" max:"16TiB" doc:"Memory for cached objects in each server of an edge; 0 caches nothing."`
+	Disk      size      `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of an edge, in the data directory; 0 keeps them in memory alone."`
+	Eviction  eviction  `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
+	Admission admission `key:"admission" default:"always" doc:"Which of the objects that are fetched a cache takes in: always all; second-hit those that were asked for before; leave-copy-down those that the tier above had stored; size 1MiB those up to that length; probability 10% a share, by chance."`
 }
 
 type hubDefaults struct {
-	Servers  count    `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers a hub has."`
-	RAM      size     `key:"ram" default:"512MiB" max:"16TiB" doc:"Memory for cached objects in each server of a hub; 0 caches nothing."`
-	Disk     size     `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of a hub, in the data directory; 0 keeps them in memory alone."`
-	Eviction eviction `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
+	Servers   count     `key:"servers" default:"1" min:"1" max:"254" doc:"How many servers a hub has."`
+	RAM       size      `key:"ram" default:"512MiB" max:"16TiB" doc:"Memory for cached objects in each server of a hub; 0 caches nothing."`
+	Disk      size      `key:"disk" default:"0" max:"16TiB" doc:"Room on disk for cached objects in each server of a hub, in the data directory; 0 keeps them in memory alone."`
+	Eviction  eviction  `key:"eviction" default:"lru" doc:"Which objects a full cache gives up first. S3-FIFO and W-TinyLFU do not take objects larger than a part of it."`
+	Admission admission `key:"admission" default:"always" doc:"Which of the objects that are fetched a cache takes in: always all; second-hit those that were asked for before; leave-copy-down those that the tier above had stored; size 1MiB those up to that length; probability 10% a share, by chance."`
 }
 
 type dnsEntry struct {
@@ -167,6 +175,7 @@ type hubEntry struct {
 	RAM       size                `key:"ram" max:"16TiB" doc:"Memory for cached objects in each server; 0 caches nothing. Default: defaults.hubs.ram."`
 	Disk      size                `key:"disk" max:"16TiB" doc:"Room on disk for cached objects in each server; 0 keeps them in memory alone. Default: defaults.hubs.disk."`
 	Eviction  eviction            `key:"eviction" doc:"Which objects a full cache gives up first. Default: that of defaults."`
+	Admission admission           `key:"admission" doc:"Which of the objects that are fetched a cache takes in. Default: that of defaults."`
 	Parent    ref                 `key:"parent" doc:"Origin that it fetches from when a site does not name one. Default: the first."`
 	Addresses list[list[address]] `key:"addresses" doc:"For each server the list of its addresses, instead of the plan's."`
 }
@@ -178,6 +187,7 @@ type edgeEntry struct {
 	RAM       size                `key:"ram" max:"16TiB" doc:"Memory for cached objects in each server; 0 caches nothing. Default: defaults.edges.ram."`
 	Disk      size                `key:"disk" max:"16TiB" doc:"Room on disk for cached objects in each server; 0 keeps them in memory alone. Default: defaults.edges.disk."`
 	Eviction  eviction            `key:"eviction" doc:"Which objects a full cache gives up first. Default: that of defaults."`
+	Admission admission           `key:"admission" doc:"Which of the objects that are fetched a cache takes in. Default: that of defaults."`
 	Parent    ref                 `key:"parent" doc:"Hub that it fetches from, or an origin to use no hub. Default: the nearest hub."`
 	Addresses list[list[address]] `key:"addresses" doc:"For each server the list of its addresses, IPv4 and IPv6, instead of the plan's."`
 }
@@ -216,7 +226,7 @@ type cacheEntry struct {
 	QueryExcept  list[parameter]              `key:"query_except" doc:"The parameters of the query that do not belong to the cache key, such as utm_*; the others do, sorted."`
 	Headers      list[keyHeader]              `key:"headers" doc:"Request headers whose values tell responses apart, as if each response said so in Vary."`
 	Cookies      list[cookieName]             `key:"cookies" doc:"Cookies whose values tell responses apart."`
-	ShareCookies onOff                        `key:"share_cookies" default:"off" doc:"Whether a response that sets a cookie is stored although it does not say that it may be shared."`
+	ShareCookies onOff                        `key:"share_cookies" default:"off" doc:"Whether a response that sets a cookie, or answers a request with cookies, is stored although it does not say that it may be shared."`
 	Negative     table[errorStatus, duration] `key:"negative" doc:"How long errors are fresh that do not say so themselves, by status (404) or class (5xx). Errors about one request alone, such as 401 and 429, are never stored."`
 	Compress     onOff                        `key:"compress" default:"on" doc:"Whether edges send what is stored in gzip, zstd or br to clients that accept it, where its type is one that shrinks."`
 	Collapse     onOff                        `key:"collapse" default:"on" doc:"Whether requests for an object that is being fetched wait for that one fetch; off lets each make its own."`

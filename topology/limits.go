@@ -180,6 +180,7 @@ func (b *builder) limits() {
 		}
 		b.t.Limits = append(b.t.Limits, l)
 	}
+	b.t.Push = Push{Budget: Bytes(b.f.Push.Budget.v), Every: b.f.Push.Every.v}
 	b.t.TrustedProxies = values(b.f.TrustedProxies.v, func(n trustedProxy) netip.Prefix { return n.v })
 }
 

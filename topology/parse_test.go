@@ -24,15 +24,16 @@ func TestDefaultsOfTheSmallestFile(t *testing.T) {
 		DNS:     DNS{Servers: 1, TTL: time.Minute, Health: Health{Interval: 500 * time.Millisecond, Timeout: time.Second, Fall: 3, Rise: 2}},
 		Origins: []Origin{{Name: "main", At: ashburn}},
 		Edges: []Edge{
-			{Name: "paris", At: paris, Servers: 1, RAM: 256 << 20, Eviction: "lru", Parent: main},
-			{Name: "tokyo", At: tokyo, Servers: 1, RAM: 256 << 20, Eviction: "lru", Parent: main},
-			{Name: "lutetia", At: paris, Servers: 1, RAM: 256 << 20, Eviction: "lru", Parent: main},
+			{Name: "paris", At: paris, Servers: 1, RAM: 256 << 20, Eviction: "lru", Admission: Admission{Rule: "always"}, Parent: main},
+			{Name: "tokyo", At: tokyo, Servers: 1, RAM: 256 << 20, Eviction: "lru", Admission: Admission{Rule: "always"}, Parent: main},
+			{Name: "lutetia", At: paris, Servers: 1, RAM: 256 << 20, Eviction: "lru", Admission: Admission{Rule: "always"}, Parent: main},
 		},
 		Clients: []Client{
 			{Name: "paris", At: paris, Weight: 1, Networks: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/24")}},
 			{Name: "tokyo", At: tokyo, Weight: 1, Networks: []netip.Prefix{netip.MustParsePrefix("198.18.1.0/24")}},
 		},
 		Sites: []Site{{Host: "www.cdn.test", Origin: "main", Customer: "default", Cache: SiteCache{Collapse: true, Compress: true, StaleIfError: 24 * time.Hour, CutOff: 10 * time.Second}}},
+		Push:  Push{Every: 5 * time.Second},
 	}
 	same(t, top, want)
 	if cwd, _ := os.Getwd(); top.Dir != cwd {
@@ -89,6 +90,10 @@ func TestEveryKeyChangesItsField(t *testing.T) {
 		{"defaults.hubs.eviction=gdsf", func(t *Topology) any { return t.Hubs[0].Eviction }, "gdsf"},
 		{"hubs.eu.eviction=lfu", func(t *Topology) any { return t.Hubs[0].Eviction }, "lfu"},
 		{"edges.paris.eviction=s3fifo", func(t *Topology) any { return t.Edges[0].Eviction }, "s3fifo"},
+		{"defaults.edges.admission=second-hit", func(t *Topology) any { return t.Edges[0].Admission }, Admission{Rule: "second-hit"}},
+		{"defaults.hubs.admission=leave-copy-down", func(t *Topology) any { return t.Hubs[0].Admission }, Admission{Rule: "leave-copy-down"}},
+		{"hubs.eu.admission=probability 12.5%", func(t *Topology) any { return t.Hubs[0].Admission }, Admission{Rule: "probability", Probability: 0.125}},
+		{"edges.paris.admission=size 1.5KiB", func(t *Topology) any { return t.Edges[0].Admission }, Admission{Rule: "size", Size: 1536}},
 		{"hubs.eu.ram=0", func(t *Topology) any { return t.Hubs[0].RAM }, Bytes(0)},
 		{"hubs.eu.parent=other", func(t *Topology) any { return t.Hubs[0].Parent }, origin("other")},
 		{"hubs.eu.addresses=[[192.0.2.1], [192.0.2.2]]", func(t *Topology) any { return fmt.Sprint(t.Hubs[0].Servers, t.Hubs[0].Addresses) }, "2 [[192.0.2.1] [192.0.2.2]]"},
@@ -113,6 +118,8 @@ func TestEveryKeyChangesItsField(t *testing.T) {
 		{"sites.www.cdn.test.cache.ttl=1d", func(t *Topology) any { return t.Sites[0].Cache.TTL }, 24 * time.Hour},
 		{"sites.www.cdn.test.cache.query=sort", func(t *Topology) any { return t.Sites[0].Cache.Query }, QuerySort},
 		{"sites.www.cdn.test.cache.query=drop", func(t *Topology) any { return t.Sites[0].Cache.Query }, QueryDrop},
+		{"push.budget=64MiB", func(t *Topology) any { return t.Push.Budget }, Bytes(64 << 20)},
+		{"push.every=1s", func(t *Topology) any { return t.Push.Every }, time.Second},
 		{"sites.www.cdn.test.cache.cut_off=1h", func(t *Topology) any { return t.Sites[0].Cache.CutOff }, time.Hour},
 		{"sites.www.cdn.test.cache.stale_if_error=0", func(t *Topology) any { return t.Sites[0].Cache.StaleIfError }, time.Duration(0)},
 		{"sites.www.cdn.test.access={/: token, /a/: signed, /b: public}", func(t *Topology) any { return t.Sites[0].Access },
@@ -246,7 +253,7 @@ func TestFaultsComeInOrderAndOptionsLast(t *testing.T) {
 	_, err := Parse("net.yaml", []byte("edges: { paris: { ram: 1 } }\nnonsense: 1\n"), "", []string{"edges.tokyo.ram=2", "edges.paris.servers=x"})
 	want := `net.yaml:1:1: origins: there is no origin; write origins: { main: { at: Ashburn } }
 net.yaml:1:24: edges.paris.ram: "1" has no unit; write 1B, 1KiB, 1MiB, 1GiB, 1TiB, 1KB, 1MB, 1GB or 1TB
-net.yaml:2:1: nonsense: unknown key; the keys here are version, name, zone, seed, fallback, defaults, dns, origins, hubs, edges, clients, links, sites, records, limits, trusted_proxies, addresses
+net.yaml:2:1: nonsense: unknown key; the keys here are version, name, zone, seed, fallback, defaults, dns, origins, hubs, edges, clients, links, sites, records, limits, push, trusted_proxies, addresses
 --set edges.paris.servers=x: edges.paris.servers: "x" is not a whole number
 --set edges.tokyo.ram=2: edges.tokyo.ram: "2" has no unit; write 2B, 2KiB, 2MiB, 2GiB, 2TiB, 2KB, 2MB, 2GB or 2TB`
 	if err == nil || err.Error() != want {

@@ -47,6 +47,8 @@ func TestSchemaAndDecoderAgreeOnSpelling(t *testing.T) {
 		{"path prefixes", &urlPrefix{}, []string{"/", "/a.b/"}, []string{"", "a", "/a?b", "/#"}},
 		{"paths", &urlPath{}, []string{"/", "/a?b=c"}, []string{"", "a", "/a#b", "/a b"}},
 		{"mail exchanges", &mx{}, []string{"10 mail", "0 mail.cdn.test."}, []string{"mail", "x mail", "10"}},
+		{"admissions", &admission{}, []string{"always", "second-hit", "leave-copy-down", "size 1MiB", "size 1.5 KiB", "probability 10%", "probability 0"},
+			[]string{"", "always ", "size", "size 1", "1MiB", "size<=1MiB", "probability 0.1", "probability", "probability 10 %%", "second-hit 2"}},
 		{"queries", &queryRule{}, []string{"keep", "sort", "drop"}, []string{"", "Keep", "none"}},
 	} {
 		s := c.leaf.schema()
@@ -74,7 +76,7 @@ func TestSchemaSaysWhatDecodingDoes(t *testing.T) {
 	if edge["additionalProperties"] != false {
 		t.Error("the schema lets unknown keys through")
 	}
-	if _, ok := property(t, "properties")["push"]; ok {
+	if _, ok := property(t, "properties")["prices"]; ok {
 		t.Error("the schema has a reserved key")
 	}
 	for _, c := range []struct {

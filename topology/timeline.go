@@ -14,36 +14,36 @@ type Step struct {
 	At, For    time.Duration // For 0 is to the end
 	Target     string        // of the Impairment; "" when something else happens
 	Impairment Impairment
-	Put        *Put
-	Purge      *Purge
-	Push       *Push
+	Put        *PutStep
+	Purge      *PurgeStep
+	Push       *PushStep
 	When       Condition
 }
 
-// Put stores a new version of an object at the origin of a site.
-type Put struct {
+// PutStep stores a new version of an object at the origin of a site.
+type PutStep struct {
 	Site, Path string
 	Size       Bytes
 	Key        string // surrogate key; "" is none
 }
 
-// Purge makes every cache forget one of Path, Prefix, Key and All of a site.
-type Purge struct {
+// PurgeStep makes every cache forget one of Path, Prefix, Key and All of a site.
+type PurgeStep struct {
 	Site, Path, Prefix, Key string
 	All                     bool
 	Soft                    bool
 }
 
 // Covers reports whether a purge is about an object that was put.
-func (p Purge) Covers(o Put) bool {
+func (p PurgeStep) Covers(o PutStep) bool {
 	if p.Site != o.Site {
 		return false
 	}
 	return p.All || p.Path != "" && p.Path == o.Path || p.Prefix != "" && strings.HasPrefix(o.Path, p.Prefix) || p.Key != "" && p.Key == o.Key
 }
 
-// Push brings objects of a site to the caches.
-type Push struct {
+// PushStep brings objects of a site to the caches.
+type PushStep struct {
 	Site  string
 	Paths []string
 	Top   int    // of the most popular objects of the first load, instead of Paths
@@ -96,8 +96,8 @@ func (t *urlPath) parse(text string) error {
 func (*urlPath) what() string   { return "a path such as /film.mp4" }
 func (*urlPath) schema() object { return object{"type": "string", "pattern": "^/[^# ]*$"} }
 
-// purgeEntry is a path, or a map that says what to purge.
-type purgeEntry struct {
+// purgeStep is a path, or a map that says what to purge.
+type purgeStep struct {
 	mark
 	path  urlPath
 	parts purgeParts
@@ -111,7 +111,7 @@ type purgeParts struct {
 	Soft   onOff     `key:"soft" doc:"Stale from now on, instead of gone."`
 }
 
-func (p *purgeEntry) decode(d *decoder, n *node, m mark) {
+func (p *purgeStep) decode(d *decoder, n *node, m mark) {
 	p.mark = m
 	switch {
 	case n == nil:
@@ -122,19 +122,19 @@ func (p *purgeEntry) decode(d *decoder, n *node, m mark) {
 	}
 }
 
-func (p *purgeEntry) customSchema() object {
+func (p *purgeStep) customSchema() object {
 	return object{"oneOf": []object{p.path.schema(), structSchema(&p.parts)}}
 }
 
-// pushEntry is a path, paths, or a number of objects.
-type pushEntry struct {
+// pushStep is a path, paths, or a number of objects.
+type pushStep struct {
 	mark
 	path  urlPath
 	paths list[urlPath]
 	top   int
 }
 
-func (p *pushEntry) decode(d *decoder, n *node, m mark) {
+func (p *pushStep) decode(d *decoder, n *node, m mark) {
 	p.mark = m
 	switch {
 	case n == nil:
@@ -150,7 +150,7 @@ func (p *pushEntry) decode(d *decoder, n *node, m mark) {
 	}
 }
 
-func (p *pushEntry) customSchema() object {
+func (p *pushStep) customSchema() object {
 	return object{"oneOf": []object{p.path.schema(), {"type": "array", "items": p.path.schema(), "minItems": 1, "maxItems": MaxPush},
 		{"type": "integer", "minimum": 1, "maximum": MaxPush}}}
 }
@@ -301,7 +301,7 @@ func (b *experimentBuilder) change(e *Experiment, s *stepEntry) {
 	site := b.site(s.Site)
 	switch {
 	case s.Put.set:
-		step.Put = &Put{Site: site, Path: s.Put.v, Size: s.Size.v, Key: s.Key.v}
+		step.Put = &PutStep{Site: site, Path: s.Put.v, Size: s.Size.v, Key: s.Key.v}
 		if strings.Contains(s.Put.v, "?") {
 			b.fault(s.Put.mark, "%q has a query; objects are stored at paths", s.Put.v)
 		}
@@ -310,12 +310,12 @@ func (b *experimentBuilder) change(e *Experiment, s *stepEntry) {
 		}
 	case s.Purge.set:
 		p := &s.Purge.parts
-		step.Purge = &Purge{Site: site, Path: s.Purge.path.v + p.URL.v, Prefix: p.Prefix.v, Key: p.Key.v, All: p.All.v, Soft: p.Soft.v}
+		step.Purge = &PurgeStep{Site: site, Path: s.Purge.path.v + p.URL.v, Prefix: p.Prefix.v, Key: p.Key.v, All: p.All.v, Soft: p.Soft.v}
 		if err := step.Purge.check(); err != nil && !b.misread(s.Purge.mark) {
 			b.fault(s.Purge.mark, "%v", err)
 		}
 	default:
-		step.Push = &Push{Site: site, Paths: values(s.Push.paths.v, func(t urlPath) string { return t.v }), Top: s.Push.top, To: s.To.v}
+		step.Push = &PushStep{Site: site, Paths: values(s.Push.paths.v, func(t urlPath) string { return t.v }), Top: s.Push.top, To: s.To.v}
 		if s.Push.path.set {
 			step.Push.Paths = []string{s.Push.path.v}
 		}
@@ -324,7 +324,7 @@ func (b *experimentBuilder) change(e *Experiment, s *stepEntry) {
 	e.Timeline = append(e.Timeline, step)
 }
 
-func (b *experimentBuilder) push(e *Experiment, s *stepEntry, p *Push) {
+func (b *experimentBuilder) push(e *Experiment, s *stepEntry, p *PushStep) {
 	switch n := len(p.Paths); {
 	case p.Top > 0 && len(e.Load) > 0 && e.Load[0].Path != "":
 		b.fault(s.Push.mark, "the first load asks for a path alone; name the paths to push")
@@ -347,7 +347,7 @@ func (t *Topology) stores(site string) bool {
 	return !ok || slices.ContainsFunc(t.Origins, func(o Origin) bool { return o.Name == s.Origin && o.Kind == Builtin })
 }
 
-func (p Purge) check() error {
+func (p PurgeStep) check() error {
 	given := 0
 	for _, is := range []bool{p.Path != "", p.Prefix != "", p.Key != "", p.All} {
 		if is {

@@ -63,6 +63,8 @@ type Topology struct {
 	Sites   []Site
 	Records []Record
 
+	Push Push
+
 	Limits         []Limit
 	TrustedProxies []netip.Prefix
 
@@ -70,6 +72,12 @@ type Topology struct {
 	Gateway netip.Addr // of the gateway and of every place's resolver; the zero Addr gives each place addresses of its own
 
 	index atomic.Pointer[index] // made by find
+}
+
+// Push says what is pushed without being told to.
+type Push struct {
+	Budget Bytes         // of each region; 0 pushes nothing
+	Every  time.Duration // between two plans
 }
 
 // DNS configures the authoritative servers.
@@ -115,8 +123,9 @@ type Hub struct {
 	At        Location
 	Servers   int
 	RAM       Bytes
-	Disk      Bytes          // 0 for none
-	Eviction  string         // name of the policy: "lru"
+	Disk      Bytes  // 0 for none
+	Eviction  string // name of the policy: "lru"
+	Admission Admission
 	Parent    Ref            // always an origin
 	Addresses [][]netip.Addr // per server
 }
@@ -127,10 +136,18 @@ type Edge struct {
 	At        Location
 	Servers   int
 	RAM       Bytes
-	Disk      Bytes          // 0 for none
-	Eviction  string         // name of the policy: "lru"
+	Disk      Bytes  // 0 for none
+	Eviction  string // name of the policy: "lru"
+	Admission Admission
 	Parent    Ref            // a hub or an origin
 	Addresses [][]netip.Addr // per server; IPv4 and IPv6
+}
+
+// Admission says which of the objects that it fetches a cache takes in.
+type Admission struct {
+	Rule        string  // "always", "second-hit", "leave-copy-down", "size" or "probability"
+	Size        Bytes   // of rule "size": the longest body
+	Probability float64 // of rule "probability"
 }
 
 // Client is a place in which simulated clients sit.
@@ -192,7 +209,7 @@ type SiteCache struct {
 	Headers      []string      // request fields whose values tell responses apart
 	Cookies      []string      // cookies of which the same holds
 	Compress     bool          // edges encode what clients accept in a content coding
-	ShareCookies bool          // responses that set a cookie are stored even when they do not say that they may be shared
+	ShareCookies bool          // what sets a cookie, or answers a request with one, is stored even when it does not say that it may be shared
 	Negative     []NegativeTTL // the first one that fits counts
 	Collapse     bool          // requests for an object that is being fetched wait for that fetch
 	CutOff       time.Duration // how long what is stored is served without word from the tree; validated after that

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -277,6 +278,58 @@ func (o *onOff) parse(text string) error {
 
 func (*onOff) what() string   { return "on or off" }
 func (*onOff) schema() object { return object{"type": []string{"string", "boolean"}} }
+
+// admission says what a cache takes in: a word, or one with the amount that it is about.
+type admission struct {
+	mark
+	v Admission
+}
+
+// admissions are the rules that are a word; the first is the default.
+var admissions = []string{"always", "second-hit", "leave-copy-down"}
+
+const (
+	admitSize  = "size"        // up to a length
+	admitShare = "probability" // by chance
+)
+
+func (a *admission) parse(text string) error {
+	a.v = Admission{}
+	rule, amount, more := strings.Cut(text, " ")
+	switch {
+	case !more && slices.Contains(admissions, text):
+	case more && rule == admitSize:
+		v, err := sizes.parse(amount)
+		if err != nil {
+			return err
+		}
+		if a.v.Size = Bytes(v); a.v.Size == 0 {
+			return errors.New("a cache that takes in no byte is written ram: 0")
+		}
+	case more && rule == admitShare:
+		if p, err := strconv.ParseFloat(amount, 64); err == nil && p > 0 && p <= 1 {
+			return fmt.Errorf("%q has no unit; write probability %g%%", text, 100*p)
+		}
+		v, err := ParseShare(amount)
+		if err != nil {
+			return err
+		}
+		a.v.Probability = v
+	default:
+		return fmt.Errorf("unknown value %q%s", text, choiceHint(text, []string{"always", "second-hit", "leave-copy-down", "size 1MiB", "probability 10%"}))
+	}
+	a.v.Rule = rule
+	return nil
+}
+
+func (*admission) what() string {
+	return orList(admissions) + ", a size such as size 1MiB, or a chance such as probability 10%"
+}
+
+func (*admission) schema() object {
+	amount := func(q quantity) string { return strings.TrimSuffix(strings.TrimPrefix(q.pattern(), "^"), "$") }
+	return object{"type": "string", "pattern": "^(" + strings.Join(admissions, "|") + "|" + admitSize + " " + amount(sizes) + "|" + admitShare + " " + amount(shares) + ")$"}
+}
 
 // eviction is the name of an eviction policy.
 type eviction struct{ choice }

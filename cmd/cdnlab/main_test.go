@@ -137,10 +137,12 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
-// testApp is a user's application: "testapp PORT".
+// testApp is a user's application: "testapp PORT". It says how long its responses are fresh, except at /silent.
 func testApp() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "max-age=60")
+		if r.URL.Path != "/silent" {
+			w.Header().Set("Cache-Control", "max-age=60")
+		}
 		_, _ = io.WriteString(w, "the app got "+r.Host+r.URL.Path+"\n")
 	})
 	if err := http.ListenAndServe("127.0.0.1:"+os.Args[1], nil); err != nil {

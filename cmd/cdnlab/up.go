@@ -37,7 +37,7 @@ exit with its code (126 or 127 when it cannot be started, 128+N when signal N en
 	}
 	u.source.flags(cmd)
 	u.labFlags.flags(cmd)
-	cmd.Flags().StringVar(&u.app, "app", "", "`URL` of your own app: the origin of www.ZONE")
+	cmd.Flags().StringVar(&u.app, "app", "", "`URL` of your own app: the origin of www.ZONE, without the ttl that a preset gives it")
 	cmd.Flags().DurationVar(&u.duration, "duration", 0, "stop when it has been ready for this time")
 	cmd.RunE = func(cmd *cobra.Command, argv []string) error { return a.up(cmd.Context(), u, argv) }
 	return cmd
@@ -95,13 +95,18 @@ func (a *app) up(interrupted context.Context, u upFlags, argv []string) error {
 	return cmp.Or(<-failed, err)
 }
 
-// load reads the topology and, with --app, makes the app the origin of the first site.
+// load reads the topology and, with --app, makes the app the origin of the first site. The ttl of a preset is meant for what cdnlab
+// serves itself: what an app says nothing about may be somebody's own page.
 func (u *upFlags) load() (*topology.Topology, error) {
 	t, err := u.source.load()
 	if err != nil || u.app == "" {
 		return t, err
 	}
-	return u.source.load(fmt.Sprintf("origins.%s.app=%s", mainSite(t).Origin, u.app))
+	site, from := mainSite(t), u.source
+	if _, preset, _ := from.choose(); preset != "" { // it did not fail before
+		from.sets = append([]string{"sites." + site.Host + ".cache.ttl=0"}, from.sets...)
+	}
+	return from.load(fmt.Sprintf("origins.%s.app=%s", site.Origin, u.app))
 }
 
 // mainSite is the site that is meant when none is named: www.ZONE, or else the first.

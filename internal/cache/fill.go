@@ -24,6 +24,7 @@ type FillConfig struct {
 	Admission httpcache.Admission
 	Length    int64  // of the body; -1 when not known
 	Ticket    Ticket // taken before the request went upstream
+	Own       Ticket // of the purge of Key that the response itself has meant; 0 for none
 }
 
 // passChunk and passWindow are the piece size and the number of pieces in which a body known not to be stored passes.
@@ -44,6 +45,7 @@ type Fill struct {
 	length int64 // -1 when not known
 	tags   []uint64
 	ticket Ticket
+	own    Ticket
 	chunk  int
 
 	mu       sync.Mutex // guards the fields below; locked before Store.mu
@@ -81,8 +83,8 @@ func (s *Store) Begin(c FillConfig) *Fill {
 func (s *Store) newFill(c FillConfig) *Fill {
 	f := &Fill{
 		store: s, meta: c.Admission.Meta, header: c.Admission.Header, key: string(c.Key),
-		length: c.Length, ticket: c.Ticket, chunk: s.cfg.Chunk,
-		storing: c.Admission.Stored && c.Length <= s.cfg.MaxObject,
+		length: c.Length, ticket: c.Ticket, own: c.Own, chunk: s.cfg.Chunk,
+		storing: c.Admission.Stored && c.Length <= s.most,
 	}
 	f.changed.L = &f.mu
 	return f
@@ -117,6 +119,13 @@ func (f *Fill) Storing() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.storing && f.err == nil
+}
+
+// Failed reports whether the body broke off.
+func (f *Fill) Failed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err != nil
 }
 
 // Write takes the next bytes of the body. When they are not stored it waits for the readers to take earlier ones. It fails
@@ -216,11 +225,11 @@ func (f *Fill) keepLocked() *Object {
 	return o
 }
 
-// wantedLocked reports whether no purge has come between the request for a response and its storing.
+// wantedLocked reports whether no purge but its own has come between the request for a response and its storing.
 func (s *Store) wantedLocked(f *Fill) bool {
 	primary, _, _ := strings.Cut(f.key, "\x00")
-	gone, stale := s.purges.verdict(f.key, f.tags, f.ticket)
-	return !gone && stale == 0 && !s.purges.since(f.ticket, []byte(primary))
+	gone, stale, _ := s.purges.verdict(f.key, f.tags, f.ticket)
+	return !gone && stale == 0 && !s.purges.since(f.ticket, []byte(primary), f.own)
 }
 
 // trimmed returns the chunk without more than an eighth of unused memory.

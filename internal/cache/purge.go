@@ -32,22 +32,30 @@ type Purge struct {
 // no longer for many than for one: a rule is noted with a generation number, and each response is held against the rules that
 // are newer than it when it is next looked up. What nobody asks for any more is evicted in its time.
 //
-// A store on disk has noted a purge when this returns.
-func (s *Store) Purge(p Purge, now int64) {
+// A store on disk has noted a purge when this returns. It returns the moment of the purge, for FillConfig.Own.
+func (s *Store) Purge(p Purge, now int64) Ticket { return s.make(p, false, now) }
+
+// Outdate makes all stale whose keys begin with a prefix. Other than with a soft Purge they are not served while they are validated
+// either (RFC 5861 §3): it is not known what has become of them.
+func (s *Store) Outdate(prefix string, now int64) {
+	s.make(Purge{Scope: ScopePrefix, Value: prefix, Soft: true}, true, now)
+}
+
+func (s *Store) make(p Purge, strict bool, now int64) Ticket {
 	if s.tier == nil {
-		s.purge(p, now)
-		return
+		return s.purge(p, strict, now)
 	}
 	s.tier.logging.Lock()
 	defer s.tier.logging.Unlock()
-	r := purgeRecord{kind: recordKind(p.Scope), soft: p.Soft, ticket: s.purge(p, now), time: now, value: []byte(p.Value)}
+	r := purgeRecord{kind: recordKind(p.Scope), soft: p.Soft, strict: strict, ticket: s.purge(p, strict, now), time: now, value: []byte(p.Value)}
 	if p.Scope == ScopeTag {
 		r.value = binary.BigEndian.AppendUint64(nil, p.tag())
 	}
 	s.tier.note(&r, &s.purges)
+	return r.ticket
 }
 
-func (s *Store) purge(p Purge, now int64) Ticket {
+func (s *Store) purge(p Purge, strict bool, now int64) Ticket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -58,7 +66,7 @@ func (s *Store) purge(p Purge, now int64) Ticket {
 		s.removeLocked(p.Value)
 		s.unsaveLocked(p.Value)
 	default:
-		s.purges.rule(p, now)
+		s.purges.rule(p, stamp{time: now, strict: strict})
 	}
 	return s.purges.now
 }
@@ -86,8 +94,9 @@ type purgeLog struct {
 
 // stamp is when a rule was made: by the count of purges, and by the clock.
 type stamp struct {
-	at   Ticket
-	time int64
+	at     Ticket
+	time   int64
+	strict bool // of Outdate
 }
 
 // stamps are the latest rules for a surrogate key.
@@ -130,10 +139,10 @@ func (l *purgeLog) all() {
 }
 
 // rule notes a purge that lookups have to find out about.
-func (l *purgeLog) rule(p Purge, now int64) {
+func (l *purgeLog) rule(p Purge, at stamp) {
 	l.key(nil) // a ticket of its own; no key is empty
 	l.ruled = l.now
-	at := stamp{l.now, now}
+	at.at = l.now
 	if p.Scope == ScopeTag {
 		l.tag(p.tag(), p.Soft, at)
 	} else {
@@ -172,8 +181,8 @@ func (l *purgeLog) other(p Purge, at stamp) {
 	}
 }
 
-// since reports whether the key was purged after the ticket was taken.
-func (l *purgeLog) since(t Ticket, key []byte) bool {
+// since reports whether the key was purged after the ticket was taken, by another purge than the one at but.
+func (l *purgeLog) since(t Ticket, key []byte, but Ticket) bool {
 	if t < l.floor {
 		return true
 	}
@@ -182,7 +191,7 @@ func (l *purgeLog) since(t Ticket, key []byte) bool {
 	}
 	hash := xxhash.Sum64(key)
 	for ; t < l.now; t++ {
-		if l.ring[t%purgeHistory] == hash {
+		if l.ring[t%purgeHistory] == hash && t+1 != but {
 			return true
 		}
 	}
@@ -190,12 +199,16 @@ func (l *purgeLog) since(t Ticket, key []byte) bool {
 }
 
 // verdict holds a response against the rules since it was last checked: gone, or stale since an instant; 0 for neither.
-func (l *purgeLog) verdict(key string, tags []uint64, checked Ticket) (gone bool, stale int64) {
+func (l *purgeLog) verdict(key string, tags []uint64, checked Ticket) (gone bool, stale int64, strict bool) {
 	if checked < l.ruleFloor {
-		return true, 0
+		return true, 0, false
 	}
 	soft := func(s stamp) {
-		if s.at > checked && (stale == 0 || s.time < stale) {
+		if s.at <= checked {
+			return
+		}
+		strict = strict || s.strict
+		if stale == 0 || s.time < stale {
 			stale = s.time
 		}
 	}
@@ -216,7 +229,7 @@ func (l *purgeLog) verdict(key string, tags []uint64, checked Ticket) (gone bool
 			}
 		}
 	}
-	return gone, stale
+	return gone, stale, strict
 }
 
 // names reports whether a rule for keys is about this one, which may be a variant's.
@@ -230,12 +243,15 @@ func (l *purgeLog) judge(o *Object) (_ *Object, gone bool) {
 	if o.checked >= l.ruled {
 		return o, false
 	}
-	gone, stale := l.verdict(o.key, o.tags, o.checked)
+	gone, stale, strict := l.verdict(o.key, o.tags, o.checked)
 	if stale == 0 || gone || o.variants != nil {
 		return o, gone
 	}
 	aged := *o
 	aged.Meta.Lifetime = min(o.Meta.Lifetime, max(0, o.Meta.Age(stale)))
+	if strict {
+		aged.Meta.StaleWhileRevalidate = 0
+	}
 	aged.checked = l.ruled
 	return &aged, false
 }

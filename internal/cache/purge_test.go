@@ -174,6 +174,40 @@ func TestAValidatedResponseIsNoLongerPurged(t *testing.T) {
 	}
 }
 
+func TestWhatIsOutdatedIsNotServedWhileItIsValidated(t *testing.T) {
+	dir := t.TempDir()
+	s := onDisk(t, dir, Config{})
+	adm := tagged("x")
+	adm.Meta.StaleWhileRevalidate = time.Hour
+	for _, key := range []string{"host/a", "host/b", "other/a"} {
+		keep(t, s, key, adm, askFor())
+	}
+	s.Purge(Purge{ScopeKey, "host/b", true, ""}, minute)
+	s.Purge(Purge{ScopeKey, "other/a", true, ""}, minute)
+	s.Outdate("host/", 2*minute)
+	s.tier.drain()
+	outcomes := func(s *Store) string {
+		t.Helper()
+		all := ""
+		for _, key := range []string{"host/a", "host/b", "other/a"} {
+			o, _ := s.Find([]byte(key), askFor())
+			if o == nil {
+				t.Fatalf("%s is gone", key)
+			}
+			all += fmt.Sprint(httpcache.Decide(10*minute, &o.Meta, askFor()).Outcome, " ")
+		}
+		return all
+	}
+	want := fmt.Sprint(httpcache.Revalidate, " ", httpcache.Revalidate, " ", httpcache.HitRevalidate, " ")
+	if got := outcomes(s); got != want {
+		t.Errorf("two that are outdated and one that is stale are decided %s, want %s", got, want)
+	}
+	s.crash()
+	if got := outcomes(onDisk(t, dir, Config{})); got != want {
+		t.Errorf("after a restart they are decided %s, want %s", got, want)
+	}
+}
+
 func TestSurrogateKeysOfAHeader(t *testing.T) {
 	tags, ok := tagsOf(httpcache.MakeHeader("Surrogate-Key", " a b\tc ", "X", "d", "cache-tag", "e f, g,,", "Surrogate-Key", "h"))
 	var want []uint64

@@ -34,6 +34,7 @@ const (
 type purgeRecord struct {
 	kind   recordKind
 	soft   bool
+	strict bool
 	ticket Ticket
 	time   int64
 	value  []byte // the key or prefix; the hash of a tag
@@ -49,7 +50,10 @@ var purgeTable = crc32.MakeTable(crc32.Castagnoli)
 func (r *purgeRecord) append(b []byte) []byte {
 	from := len(b)
 	soft := byte(0)
-	if r.soft {
+	switch {
+	case r.soft && r.strict:
+		soft = 2
+	case r.soft:
 		soft = 1
 	}
 	b = append(b, byte(r.kind), soft, 0, 0)
@@ -75,7 +79,7 @@ func parsePurges(b []byte) (epoch uint64, records []purgeRecord, err error) {
 		if crc32.Checksum(b[:recordHead-4], purgeTable) != binary.BigEndian.Uint32(b[recordHead-4:]) {
 			return 0, nil, errPurgeFile
 		}
-		r := purgeRecord{kind: recordKind(b[0]), soft: b[1] == 1, ticket: Ticket(binary.BigEndian.Uint64(b[12:])), time: int64(binary.BigEndian.Uint64(b[20:]))}
+		r := purgeRecord{kind: recordKind(b[0]), soft: b[1] > 0, strict: b[1] == 2, ticket: Ticket(binary.BigEndian.Uint64(b[12:])), time: int64(binary.BigEndian.Uint64(b[20:]))}
 		n, sum := binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 		b = b[recordHead:]
 		if uint64(n) > uint64(len(b)) {

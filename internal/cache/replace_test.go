@@ -202,21 +202,24 @@ func TestPurgeOfAKeyTakesVariantsUnderWay(t *testing.T) {
 
 func TestPurgeLog(t *testing.T) {
 	var l purgeLog
-	if l.since(0, []byte("k")) {
+	if l.since(0, []byte("k"), 0) {
 		t.Error("since() = true before any purge, want false")
 	}
 	l.key([]byte("k"))
-	if !l.since(0, []byte("k")) || l.since(1, []byte("k")) || l.since(0, []byte("j")) {
+	if !l.since(0, []byte("k"), 0) || l.since(1, []byte("k"), 0) || l.since(0, []byte("j"), 0) {
 		t.Error("since() after one purge: want true for its key and earlier tickets alone")
 	}
+	if l.since(0, []byte("k"), 1) {
+		t.Error("since() but for the only purge = true, want false")
+	}
 	l.all()
-	if !l.since(1, []byte("j")) || l.since(2, []byte("j")) {
+	if !l.since(1, []byte("j"), 0) || l.since(2, []byte("j"), 0) {
 		t.Error("since() after a purge of all: want true for earlier tickets alone")
 	}
 	for range purgeHistory + 1 {
 		l.key([]byte("j"))
 	}
-	if !l.since(3, []byte("j")) || l.since(3, []byte("k")) || !l.since(2, []byte("k")) {
+	if !l.since(3, []byte("j"), 0) || l.since(3, []byte("k"), 0) || !l.since(2, []byte("k"), 0) {
 		t.Error("since() after more purges than are remembered: want it to tell keys apart for those that are")
 	}
 }

@@ -10,7 +10,7 @@ const firstChunk = 4 << 10
 
 // roomLocked makes room at the end of the last chunk and returns how much there is.
 func (f *Fill) roomLocked(want int) (int, error) {
-	if f.storing && f.size+int64(want) > f.store.cfg.MaxObject {
+	if f.storing && f.size+int64(want) > f.store.most {
 		f.storing = false
 	}
 	for {

@@ -16,6 +16,7 @@ const maxSlices = 1 << 16
 type slicing struct {
 	generation uint64
 	size       int64 // of each
+	passing    bool  // neither the head nor any slice is stored: the body only goes through
 }
 
 // Sliced reports whether the body is kept in slices: [Store.Slice] has them, the object itself has none of it.
@@ -46,12 +47,12 @@ func (s *Store) SliceSize() int64 {
 }
 
 // PutSliced stores the head of a body of size bytes whose slices are to come, and returns it: whether it is stored or not it
-// serves the request at hand.
+// serves the request at hand. When the response is not admitted, its slices are not stored either.
 func (s *Store) PutSliced(c FillConfig, size int64) *Object {
 	c.Length = -1
 	f := s.Begin(c)
 	o := &Object{Meta: f.meta, Header: f.header, key: f.key, size: size, tags: f.tags, checked: f.ticket,
-		slicing: &slicing{generation: rand.Uint64(), size: s.SliceSize()}}
+		slicing: &slicing{generation: rand.Uint64(), size: s.SliceSize(), passing: !c.Admission.Stored}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.storing && s.wantedLocked(f) {
@@ -74,25 +75,19 @@ func (s *Store) Slice(head *Object, i int64) (*Object, bool) {
 
 // HasSlice reports whether a slice is stored, as far as can be told without a look at its file.
 func (s *Store) HasSlice(head *Object, i int64) bool {
-	key := head.AppendSliceKey(nil, i)
-	s.mu.Lock()
-	_, ok := s.entries.peek(text(key))
-	s.mu.Unlock()
-	if ok || s.tier == nil {
-		return ok
-	}
-	if c, ok := s.tier.find(key); ok {
-		return c.o != nil
-	}
-	return s.tier.files.Has(key)
+	return s.has(head.AppendSliceKey(nil, i))
 }
 
-// BeginSlice starts the storing of a slice, whose bytes were asked for after the ticket was taken.
+// BeginSlice starts the storing of a slice, whose bytes were asked for after the ticket was taken. A slice of what is not stored
+// passes, as with Begin.
 func (s *Store) BeginSlice(head *Object, i int64, ticket Ticket) *Fill {
 	f := s.newFill(FillConfig{
 		Key: head.AppendSliceKey(nil, i), Length: head.SliceSpan(i).Length, Ticket: ticket,
-		Admission: httpcache.Admission{Stored: true, Meta: head.Meta},
+		Admission: httpcache.Admission{Stored: !head.slicing.passing, Meta: head.Meta},
 	})
+	if head.slicing.passing {
+		f.chunk = min(passChunk, f.chunk)
+	}
 	f.tags = head.tags
 	return f
 }

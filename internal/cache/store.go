@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"cdnlab/internal/disk"
+	"cdnlab/internal/evict"
 	"cdnlab/internal/httpcache"
 )
 
@@ -19,21 +20,24 @@ const (
 
 // Config configures a Store. Only Budget is required.
 type Config struct {
-	Budget      int64         // bytes that the store holds at most, objects being filled included
-	MaxObject   int64         // larger bodies are not stored; default and upper bound an eighth of Budget
-	Chunk       int           // bytes of a body per piece of memory; default DefaultChunk
-	MaxVariants int           // stored responses per key; default DefaultMaxVariants
-	Patience    time.Duration // how long one reader of a body that is not stored may hold up its others; default DefaultPatience
-	Eviction    string        // name of the policy, one of evict.Names; default "lru"
-	Seed        uint64        // of policies that draw lots
+	Budget      int64                 // bytes that the store holds at most, objects being filled included
+	MaxObject   int64                 // larger bodies are not stored; default and upper bound an eighth of Budget
+	Chunk       int                   // bytes of a body per piece of memory; default DefaultChunk
+	MaxVariants int                   // stored responses per key; default DefaultMaxVariants
+	Patience    time.Duration         // how long one reader of a body that is not stored may hold up its others; default DefaultPatience
+	Eviction    string                // name of the policy, one of evict.Names; default "lru"
+	Admission   evict.AdmissionConfig // the filter of what is stored; Remember and Rand are the store's
+	Seed        uint64                // of policies and filters that draw lots
 }
 
 // Store holds complete responses under a byte budget. Its methods may be called concurrently.
 type Store struct {
 	cfg  Config
+	most int64 // how long a body may be
 	tier *tier // nil without a disk
 
-	mu        sync.Mutex // guards the fields below
+	mu        sync.Mutex      // guards the fields below
+	filter    evict.Admission // which one it is does not change
 	entries   entries
 	bytes     int64 // of the entries
 	reserved  int64 // by fills
@@ -59,7 +63,11 @@ func New(cfg Config) *Store {
 	if cfg.MaxObject <= 0 || cfg.MaxObject > cfg.Budget/8 {
 		cfg.MaxObject = cfg.Budget / 8
 	}
-	return &Store{cfg: cfg, entries: newEntries(&cfg)}
+	s := &Store{cfg: cfg, most: cfg.MaxObject, filter: newFilter(&cfg), entries: newEntries(&cfg)}
+	if limit, ok := s.filter.(evict.SizeLimit); ok { // a length that is not announced shows as the body comes
+		s.most = min(s.most, int64(limit))
+	}
+	return s
 }
 
 // MaxObject returns how long a body may be that is stored in one piece.
@@ -117,6 +125,8 @@ func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
 	held, ok := s.entries.peek(old.key)
 	if ok = ok && (held == old || held.file != nil && held.file == old.file); ok {
 		old = held // its body may have moved to disk
+	} else if held == nil {
+		ok = s.onlyOnDisk(old)
 	}
 	fresh := *old
 	fresh.Meta, fresh.Header, fresh.twins = adm.Meta, adm.Header, nil // what encoded bodies say of themselves was of the old header

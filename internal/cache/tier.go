@@ -26,7 +26,8 @@ type DiskConfig struct {
 
 // tier is the part of a store that is on disk. Everything that is stored is written there behind the request, by one goroutine in
 // the order in which it happened; until then lookups find it among what is waiting. Bodies up to disk.SmallBody are in RAM as well,
-// and return there when they are asked for; larger ones leave it once they are on disk, and are sent from their files.
+// and return there when they are asked for and the store's filter admits them; larger ones leave it once they are on disk, and are sent
+// from their files.
 type tier struct {
 	cfg    DiskConfig
 	files  *disk.Store
@@ -372,8 +373,31 @@ func (s *Store) near(key []byte, read *Object) (o *Object, known bool) {
 		s.unsaveLocked(read.key)
 		return nil, true
 	}
-	s.putLocked(o) // if it may
+	s.promoteLocked(o)
 	return o, true
+}
+
+// has reports whether something is stored under a key, as far as can be told without a look at its file.
+func (s *Store) has(key []byte) bool {
+	s.mu.Lock()
+	_, ok := s.entries.peek(text(key))
+	s.mu.Unlock()
+	if ok || s.tier == nil {
+		return ok
+	}
+	if c, ok := s.tier.find(key); ok {
+		return c.o != nil
+	}
+	return s.tier.files.Has(key)
+}
+
+// onlyOnDisk reports whether the file of an object that RAM does not hold is still what its key has.
+func (s *Store) onlyOnDisk(o *Object) bool {
+	if s.tier == nil || o.file == nil {
+		return false
+	}
+	_, waits := s.tier.find([]byte(o.key))
+	return !waits && s.tier.files.Current(o.file)
 }
 
 // Source is a part of a body. It is read once.
@@ -435,6 +459,7 @@ func (l *purgeLog) replay(records []purgeRecord) map[string]Ticket {
 	keys := map[string]Ticket{}
 	for i := range records {
 		r := &records[i]
+		at := stamp{r.ticket, r.time, r.strict}
 		switch {
 		case r.kind == recordState:
 			l.now, l.ruleFloor = r.ticket, Ticket(r.time)
@@ -445,9 +470,9 @@ func (l *purgeLog) replay(records []purgeRecord) map[string]Ticket {
 		case r.kind == recordKind(ScopeAll) && !r.soft:
 			l.ruleFloor = r.ticket
 		case r.kind == recordKind(ScopeTag):
-			l.tag(binary.BigEndian.Uint64(r.value), r.soft, stamp{r.ticket, r.time})
+			l.tag(binary.BigEndian.Uint64(r.value), r.soft, at)
 		default:
-			l.other(Purge{Scope: Scope(r.kind), Value: string(r.value), Soft: r.soft}, stamp{r.ticket, r.time})
+			l.other(Purge{Scope: Scope(r.kind), Value: string(r.value), Soft: r.soft}, at)
 		}
 		l.now, l.ruled = r.ticket, r.ticket
 	}
@@ -460,7 +485,7 @@ func (l *purgeLog) records() []purgeRecord {
 	list := []purgeRecord{}
 	add := func(s Scope, soft bool, at stamp, value []byte) {
 		if at.at > 0 {
-			list = append(list, purgeRecord{kind: recordKind(s), soft: soft, ticket: at.at, time: at.time, value: value})
+			list = append(list, purgeRecord{kind: recordKind(s), soft: soft, strict: at.strict, ticket: at.at, time: at.time, value: value})
 		}
 	}
 	for hash := range maps.Keys(l.tags) {

@@ -444,7 +444,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(appendRecord(nil, o, 1))
 	o.variants = &variants{vary: "accept", generation: 3, keys: []string{"k\x00a"}}
 	f.Add(appendRecord(nil, o, 1))
-	o.variants, o.slicing = nil, &slicing{1, 1 << 20}
+	o.variants, o.slicing = nil, &slicing{generation: 1, size: 1 << 20}
 	f.Add(appendRecord(nil, o, 1))
 	file, err := s.tier.files.Put([]byte("k"), nil, nil)
 	if err != nil {

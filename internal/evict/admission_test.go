@@ -17,8 +17,73 @@ func newDoorkeeper(tb testing.TB, remember int) *Doorkeeper {
 
 func TestSizeLimit(t *testing.T) {
 	for size, want := range map[int64]bool{0: true, 100: true, 101: false} {
-		if got := SizeLimit(100).Admit(1, size); got != want {
-			t.Errorf("SizeLimit(100).Admit(1, %d) = %v, want %v", size, got, want)
+		if got := SizeLimit(100).Admit(Candidate{Size: size}); got != want {
+			t.Errorf("SizeLimit(100).Admit(%d) = %v, want %v", size, got, want)
+		}
+	}
+}
+
+func TestLeaveCopyDown(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		c    Candidate
+		want bool
+	}{
+		{"the tier above had to fetch it", Candidate{}, false},
+		{"the tier above had it", Candidate{Above: true}, true},
+		{"a new version of what is held", Candidate{Held: true}, true},
+	} {
+		if got := (LeaveCopyDown{}).Admit(test.c); got != test.want {
+			t.Errorf("%s: Admit() = %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// A new version of an object takes the place of the old one, unless it is too large.
+func TestAdmissionOfWhatIsHeld(t *testing.T) {
+	never, err := NewChance(0, 0, rand.New(rand.NewPCG(1, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		filter Admission
+		want   bool
+	}{
+		"second-hit":  {newDoorkeeper(t, 10), true},
+		"probability": {never, true},
+		"size":        {SizeLimit(10), false},
+	} {
+		if got := test.filter.Admit(Candidate{Hash: mix(1), Size: 11, Held: true}); got != test.want {
+			t.Errorf("%s: Admit() = %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// Each name is a filter of its own: it treats some of these candidates otherwise than all others do.
+func TestNewAdmission(t *testing.T) {
+	candidates := []Candidate{{Hash: mix(1), Size: 10}, {Hash: mix(1), Size: 10}, {Hash: mix(2), Size: 11, Above: true}, {Hash: mix(3), Size: 11}}
+	want := map[string]string{"": "yyyy", "always": "yyyy", "second-hit": "nynn", "leave-copy-down": "nnyn", "size": "yynn", "probability": "nnnn"}
+	for _, name := range append(AdmissionNames(), "") {
+		filter, err := NewAdmission(AdmissionConfig{Name: name, Size: 10, Remember: 10, Rand: rand.New(rand.NewPCG(1, 2))})
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		got := ""
+		for _, c := range candidates {
+			if filter.Admit(c) {
+				got += "y"
+			} else {
+				got += "n"
+			}
+		}
+		if got != want[name] {
+			t.Errorf("%q admits %s, want %s", name, got, want[name])
+		}
+	}
+	for _, c := range []AdmissionConfig{{Name: "none"}, {Name: "size"}, {Name: "second-hit"}, {Name: "probability", Probability: 2}} {
+		if _, err := NewAdmission(c); err == nil {
+			t.Errorf("NewAdmission(%+v) = nil error", c)
 		}
 	}
 }
@@ -46,7 +111,7 @@ func TestChance(t *testing.T) {
 			}
 			admitted := 0
 			for i := range uint64(rounds) {
-				if c.Admit(i, test.size) {
+				if c.Admit(Candidate{Hash: i, Size: test.size}) {
 					admitted++
 				}
 			}
@@ -82,11 +147,11 @@ func TestAdmissionRejects(t *testing.T) {
 func TestDoorkeeperAdmitsAtTheSecondRequest(t *testing.T) {
 	d := newDoorkeeper(t, 1000)
 	for i, want := range []bool{false, true, true} {
-		if got := d.Admit(mix(1), 1); got != want {
+		if got := d.Admit(Candidate{Hash: mix(1)}); got != want {
 			t.Errorf("request %d: Admit() = %v, want %v", i, got, want)
 		}
 	}
-	if d.Admit(mix(2), 1) {
+	if d.Admit(Candidate{Hash: mix(2)}) {
 		t.Error("Admit() of another = true, want false")
 	}
 }
@@ -108,16 +173,16 @@ func TestDoorkeeperAges(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			d := newDoorkeeper(t, remember)
-			d.Admit(mix(0), 1)
+			d.Admit(Candidate{Hash: mix(0)})
 			for seen, i := 0, uint64(1); seen < test.others; i++ {
-				if !d.Admit(mix(i), 1) {
+				if !d.Admit(Candidate{Hash: mix(i)}) {
 					seen++ // a false positive is not remembered
 				}
 				if test.usedMeanwhile && seen == test.others*3/4 {
-					d.Admit(mix(0), 1)
+					d.Admit(Candidate{Hash: mix(0)})
 				}
 			}
-			if got := d.Admit(mix(0), 1); got != test.want {
+			if got := d.Admit(Candidate{Hash: mix(0)}); got != test.want {
 				t.Errorf("Admit() after %d others = %v, want %v", test.others, got, test.want)
 			}
 		})
@@ -138,7 +203,7 @@ func TestDoorkeeperFalsePositives(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := newDoorkeeper(t, remember)
 			for i := range test.asked {
-				d.Admit(mix(i), 1)
+				d.Admit(Candidate{Hash: mix(i)})
 			}
 			wrong := 0
 			for i := range uint64(remember) {
@@ -159,7 +224,7 @@ func TestDoorkeeperFalsePositives(t *testing.T) {
 func TestDoorkeeperAllocatesNothing(t *testing.T) {
 	d := newDoorkeeper(t, 100)
 	i := uint64(0)
-	if got := testing.AllocsPerRun(1000, func() { i++; d.Admit(mix(i), 1) }); got != 0 {
+	if got := testing.AllocsPerRun(1000, func() { i++; d.Admit(Candidate{Hash: mix(i)}) }); got != 0 {
 		t.Errorf("Admit() allocates %v times, want 0", got)
 	}
 }
@@ -170,7 +235,7 @@ func BenchmarkDoorkeeper(b *testing.B) {
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		d.Admit(mix(uint64(requests[i])), 1)
+		d.Admit(Candidate{Hash: mix(uint64(requests[i]))})
 		i = (i + 1) & (len(requests) - 1)
 	}
 }

@@ -18,4 +18,12 @@
 //	sieve     the oldest, from where the hand stands, that was not used since the hand last passed
 //	wtinylfu  a small LRU window, from which the main part takes what was used more often than what it would give up
 //	gdsf      the lowest of age + frequency / size
+//
+// The filters:
+//
+//	always           everything
+//	second-hit       what was asked for before, not long ago
+//	leave-copy-down  what the tier above had stored
+//	size             what is as large as a limit, or smaller
+//	probability      a share, by chance
 package evict

@@ -22,11 +22,12 @@ func NewDoorkeeper(remember int) (*Doorkeeper, error) {
 }
 
 // Admit implements Admission.
-func (d *Doorkeeper) Admit(hash uint64, _ int64) bool {
+func (d *Doorkeeper) Admit(c Candidate) bool {
+	hash := c.Hash
 	if d.present.has(hash) {
 		return true
 	}
-	known := d.former.has(hash)
+	known := c.Held || d.former.has(hash)
 	if d.free == 0 {
 		d.present, d.former = d.former, d.present
 		clear(d.present)

@@ -61,7 +61,7 @@ func replay(p Policy, filter Admission, capacity int64, requests []request) (mis
 		misses++
 		missed += r.size
 		hash := mix(r.id)
-		if !filter.Admit(hash, r.size) || r.size > capacity || admitter != nil && !admitter.Admits(hash, r.size) {
+		if !filter.Admit(Candidate{Hash: hash, Size: r.size}) || r.size > capacity || admitter != nil && !admitter.Admits(hash, r.size) {
 			continue
 		}
 		for used+r.size > capacity {

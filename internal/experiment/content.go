@@ -13,14 +13,14 @@ import (
 
 // put is a version of an object that was put after the start.
 type put struct {
-	topology.Put
+	topology.PutStep
 	etag string
 	at   time.Duration // when it was there
 }
 
 // purge is one that was made after the start.
 type purge struct {
-	topology.Purge
+	topology.PurgeStep
 	at   time.Duration // when it was acknowledged
 	took time.Duration // until it was applied at every node; negative when it was not at all of them
 }
@@ -125,7 +125,7 @@ func (r *record) staleServed(w window) Number {
 			}
 		}
 		for _, p := range r.purges {
-			if p.at <= s.at && slices.ContainsFunc(r.puts, func(o put) bool { return o.Site+o.Path == s.url && p.Covers(o.Put) }) {
+			if p.at <= s.at && slices.ContainsFunc(r.puts, func(o put) bool { return o.Site+o.Path == s.url && p.Covers(o.PutStep) }) {
 				purged++
 			}
 		}

@@ -15,9 +15,9 @@ import (
 func TestStaleServed(t *testing.T) {
 	const s = time.Second
 	version := func(etag string, at time.Duration) put {
-		return put{topology.Put{Site: "s", Path: "/a", Key: "k"}, etag, at}
+		return put{topology.PutStep{Site: "s", Path: "/a", Key: "k"}, etag, at}
 	}
-	purged := func(at time.Duration) purge { return purge{topology.Purge{Site: "s", Path: "/a"}, at, s} }
+	purged := func(at time.Duration) purge { return purge{topology.PurgeStep{Site: "s", Path: "/a"}, at, s} }
 	got := func(etag string, at time.Duration) sample {
 		return sample{url: "s/a", etag: etag, at: at, status: 200, place: "paris"}
 	}
@@ -32,8 +32,8 @@ func TestStaleServed(t *testing.T) {
 		"the next version is not purged yet":      {r: record{puts: []put{version("1", 1*s), version("2", 3*s)}, purges: []purge{purged(2 * s)}, samples: []sample{got("1", 4*s), got("0", 4*s), got("2", 4*s)}}, want: 1},
 		"both are purged":                         {r: record{puts: []put{version("1", 1*s), version("2", 3*s)}, purges: []purge{purged(2 * s), purged(4 * s)}, samples: []sample{got("1", 5*s), got("2", 5*s)}}, want: 1},
 		"not put since the start":                 {r: record{purges: []purge{purged(1 * s)}, samples: []sample{got("0", 2*s)}}, want: 0},
-		"another object is purged":                {r: record{puts: []put{version("1", 1*s)}, purges: []purge{{topology.Purge{Site: "s", Path: "/b"}, 2 * s, s}}, samples: []sample{got("0", 3*s)}}, want: 0},
-		"its key is purged":                       {r: record{puts: []put{version("1", 1*s)}, purges: []purge{{topology.Purge{Site: "s", Key: "k"}, 2 * s, s}}, samples: []sample{got("0", 3*s)}}, want: 1},
+		"another object is purged":                {r: record{puts: []put{version("1", 1*s)}, purges: []purge{{topology.PurgeStep{Site: "s", Path: "/b"}, 2 * s, s}}, samples: []sample{got("0", 3*s)}}, want: 0},
+		"its key is purged":                       {r: record{puts: []put{version("1", 1*s)}, purges: []purge{{topology.PurgeStep{Site: "s", Key: "k"}, 2 * s, s}}, samples: []sample{got("0", 3*s)}}, want: 1},
 		"an error and what is not watched":        {r: record{puts: []put{version("1", 1*s)}, purges: []purge{purged(2 * s)}, samples: []sample{{url: "s/a", at: 3 * s, status: 503}, {at: 3 * s, status: 200}}}, want: 0},
 		"outside the window":                      {r: record{puts: []put{version("1", 1*s)}, purges: []purge{purged(2 * s)}, samples: []sample{got("0", 3*s), got("0", 5*s)}}, w: window{from: 4 * s, place: "paris"}, want: 1},
 		"elsewhere":                               {r: record{puts: []put{version("1", 1*s)}, purges: []purge{purged(2 * s)}, samples: []sample{got("0", 3*s)}}, w: window{place: "tokyo"}, want: 0},
@@ -82,17 +82,17 @@ type told struct {
 	err   error
 }
 
-func (l *told) Put(_ context.Context, p topology.Put, version uint64) (string, error) {
+func (l *told) Put(_ context.Context, p topology.PutStep, version uint64) (string, error) {
 	l.calls = append(l.calls, "put "+p.Path)
 	return `"` + strings.Repeat("x", int(version)) + `"`, l.err
 }
 
-func (l *told) Purge(_ context.Context, p topology.Purge) (time.Duration, error) {
+func (l *told) Purge(_ context.Context, p topology.PurgeStep) (time.Duration, error) {
 	l.calls = append(l.calls, "purge "+p.Path)
 	return time.Millisecond, l.err
 }
 
-func (l *told) Push(_ context.Context, p topology.Push) error {
+func (l *told) Push(_ context.Context, p topology.PushStep) error {
 	l.calls = append(l.calls, "push "+strings.Join(p.Paths, " "))
 	return l.err
 }

@@ -24,11 +24,11 @@ type Lab interface {
 	// Impair makes something go wrong, for a length of time or, when that is 0, to the end.
 	Impair(target string, what topology.Impairment, length time.Duration) error
 	// Put stores a version of an object, whose content is that of no other version, and returns its entity tag.
-	Put(ctx context.Context, what topology.Put, version uint64) (etag string, err error)
+	Put(ctx context.Context, what topology.PutStep, version uint64) (etag string, err error)
 	// Purge returns when every node that is alive has applied it, and how long the slowest took; ErrPending after a while without.
-	Purge(ctx context.Context, what topology.Purge) (took time.Duration, err error)
+	Purge(ctx context.Context, what topology.PurgeStep) (took time.Duration, err error)
 	// Push returns when the objects are where they are to be.
-	Push(ctx context.Context, what topology.Push) error
+	Push(ctx context.Context, what topology.PushStep) error
 	// Stop ends the lab and waits until it has.
 	Stop() error
 }

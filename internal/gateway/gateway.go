@@ -92,8 +92,8 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) serveProxy(ctx context.Context, g *errgroup.Group, ln net.Listener, fixed *city) {
 	server := &http.Server{Handler: newProxy(s, fixed), ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHead,
 		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, pinsKey{}, pins{})
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(context.WithValue(ctx, pinsKey{}, pins{}), connKey{}, c)
 		}}
 	g.Go(func() error {
 		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

@@ -82,7 +82,26 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header()["Content-Type"] = nil // no type is guessed for a response that has none
+	if !r.ProtoAtLeast(1, 1) {
+		defer resetBroken(r)
+	}
 	p.reverse[c].ServeHTTP(w, r)
+}
+
+// connKey is the key of a connection in the context of its requests.
+type connKey struct{}
+
+// resetBroken makes a response that broke off end with a reset: a client of HTTP/1.0, which knows no chunks, would take the end of the
+// connection for the end of the body.
+func resetBroken(r *http.Request) {
+	broke := recover() // ReverseProxy panics to have the connection closed
+	if broke == nil {
+		return
+	}
+	if c, ok := r.Context().Value(connKey{}).(interface{ SetLinger(sec int) error }); ok {
+		_ = c.SetLinger(0) // one that is closed already is as good
+	}
+	panic(broke)
 }
 
 // refuse says why a request is not for this proxy.

@@ -212,3 +212,29 @@ func TestProxyKeepsTheResponse(t *testing.T) {
 		})
 	}
 }
+
+func TestABrokenResponseIsNotTakenForWhole(t *testing.T) {
+	for _, version := range []string{"1.0", "1.1"} {
+		n := start(t, newAuthority(t, addresses("127.3.1.1")))
+		seen := make(chan struct{})
+		n.edge("paris-1", func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "half") // the test meets the error
+			_ = http.NewResponseController(w).Flush()
+			<-seen
+			panic(http.ErrAbortHandler)
+		})
+		conn := n.dial("tcp", n.city)
+		if _, err := io.WriteString(conn, "GET http://www.cdn.test/ HTTP/"+version+"\r\nHost: www.cdn.test\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		close(seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); err == nil {
+			t.Errorf("a client of HTTP/%s took %q for the whole body", version, body)
+		}
+		n.stop()
+	}
+}

@@ -1,6 +1,7 @@
 package httpcache
 
 import (
+	"slices"
 	"time"
 
 	"cdnlab/topology"
@@ -12,7 +13,7 @@ type Policy struct {
 	StaleIfError time.Duration          // for responses without stale-if-error of their own; 0 never
 	Negative     []topology.NegativeTTL // of errors that state no freshness
 	Vary         string                 // what tells all responses of the site apart, beside what they say themselves; see VaryOf
-	ShareCookies bool                   // store responses with Set-Cookie even when they do not say that they may be shared
+	ShareCookies bool                   // store what sets a cookie, or answers a request with one, even when it does not say that it may be shared
 }
 
 // Response is a response as it came from upstream.
@@ -28,6 +29,7 @@ type Admission struct {
 	Stored bool
 	Meta   Meta   // valid even when the response is not stored
 	Header Header // the fields to store, and to serve later with an Age of their own; empty when the response is not stored
+	Once   Header // the fields that no-cache="…" or private="…" name: not stored, for the request that brought them alone
 	Detail string // why the response is not stored, in plain words, for Cache-Status
 }
 
@@ -73,8 +75,10 @@ func (f *fields) refusal(a *Ask, status int, p *Policy, m *Meta) string {
 		return "the response says Vary: *"
 	case a.Authorization && !f.public && f.sMaxAge < 0 && !f.mustRevalidate:
 		return "the request carries Authorization and the response does not say public"
-	case f.cookies && !f.shared() && !p.ShareCookies:
+	case f.cookies && !f.shared() && !p.ShareCookies && !f.unlists("Set-Cookie"):
 		return "the response sets a cookie and does not say public"
+	case a.Cookie && (m.Source >= SourcePolicy || m.Lifetime <= 0) && !f.shared() && !p.ShareCookies && !variesByCookie(m.Vary):
+		return "the request carries a cookie and the response does not say how long it is fresh" // it may be one user's page (web cache deception)
 	case m.NoCache && !validator:
 		return "the response says no-cache and has no ETag or Last-Modified"
 	case m.Source == SourceNone && !heuristic(status):
@@ -111,12 +115,16 @@ func understood(status int) bool {
 
 // keep makes the header to store (RFC 9111 §3.1).
 func (f *fields) keep(adm *Admission, r *Response) {
-	b := make([]byte, 0, len(r.Header)+len("Date: \r\n")+len(imfFixdate))
+	var room [1 << 10]byte // for most: what is stored is then allocated once, and no longer than it is
+	b := room[:0]
 	for name, value := range r.Header.All() {
-		if f.drops(name) {
-			continue
+		switch {
+		case f.drops(name):
+		case f.unlists(name):
+			adm.Once = Header(appendField([]byte(adm.Once), name, value))
+		default:
+			b = appendField(b, name, value)
 		}
-		b = appendField(b, name, value)
 	}
 	if !f.dated {
 		b = append(AppendDate(append(b, "Date: "...), adm.Meta.Date), "\r\n"...)
@@ -125,7 +133,7 @@ func (f *fields) keep(adm *Admission, r *Response) {
 	adm.Meta.ETag = adm.Header.Get("ETag") // so that the Meta does not hold on to all of the response's header
 }
 
-// drops reports whether a field is not stored.
+// drops reports whether a field is neither stored nor passed on as it came.
 func (f *fields) drops(name string) bool {
 	if HopByHop(name) || ofOnePassage(name) || !f.dated && Fold(name, "Date") {
 		return true
@@ -135,12 +143,12 @@ func (f *fields) drops(name string) bool {
 			return true
 		}
 	}
-	for _, n := range f.unlisted {
-		if Fold(n, name) {
-			return true
-		}
-	}
 	return false
+}
+
+// unlists reports whether a qualified directive names the field (RFC 9111 §5.2.2.4, §5.2.2.7).
+func (f *fields) unlists(name string) bool {
+	return slices.ContainsFunc(f.unlisted, func(n string) bool { return Fold(n, name) })
 }
 
 // ofOnePassage reports whether a field is about one passage of the response rather than about the response: framing and Age,

@@ -58,6 +58,16 @@ func TestAdmitStoring(t *testing.T) {
 		{"§7.3 Set-Cookie, s-maxage", get(), response(200, "Cache-Control", "s-maxage=60", "Set-Cookie", "a=b"), Policy{}, ""},
 		{"§7.3 Set-Cookie, s-maxage of nothing", get(), response(200, "Cache-Control", "s-maxage=0", "ETag", `"a"`, "Set-Cookie", "a=b"), Policy{}, ""},
 		{"§7.3 Set-Cookie, site option", get(), response(200, "Cache-Control", "max-age=60", "Set-Cookie", "a=b"), Policy{ShareCookies: true}, ""},
+		{"§5.2.2.4 Set-Cookie that is not stored", get(), response(200, "Cache-Control", `max-age=60, no-cache="set-cookie"`, "Set-Cookie", "a=b"), Policy{}, ""},
+		{"cookie, explicit freshness", get("Cookie", "a=b"), response(200, "Cache-Control", "max-age=60"), Policy{}, ""},
+		{"cookie, stale at once", get("Cookie", "a=b"), response(200, "Cache-Control", "max-age=0", "ETag", `"a"`), Policy{StaleIfError: time.Hour}, "carries a cookie"},
+		{"cookie, site ttl", get("Cookie", "a=b"), response(200), Policy{TTL: time.Minute}, "carries a cookie"},
+		{"cookie, by heuristic", get("Cookie", "a=b"), response(200, lm...), Policy{}, "carries a cookie"},
+		{"cookie, nothing stated, validator", get("cookie", "a=b"), response(200, "ETag", `"a"`), Policy{}, "carries a cookie"},
+		{"cookie, by heuristic when public", get("Cookie", "a=b"), response(200, append(lm, "Cache-Control", "public")...), Policy{}, ""},
+		{"cookie, site ttl, Vary: Cookie", get("Cookie", "a=b"), response(200, "Vary", "Accept, Cookie"), Policy{TTL: time.Minute}, ""},
+		{"cookie, site ttl, told apart by the site", get("Cookie", "a=b"), response(200), Policy{TTL: time.Minute, Vary: VaryOf(nil, []string{"a"})}, ""},
+		{"cookie, site ttl, site option", get("Cookie", "a=b"), response(200), Policy{TTL: time.Minute, ShareCookies: true}, ""},
 		{"RFC 9213 targeted overrules no-store", get(), response(200, "Cache-Control", "no-store", "CDN-Cache-Control", "max-age=60"), Policy{}, ""},
 		{"RFC 9213 targeted no-store", get(), response(200, "Cache-Control", "max-age=60", "CDN-Cache-Control", "no-store"), Policy{}, "no-store"},
 		{"RFC 9213 targeted private", get(), response(200, "Cache-Control", "max-age=60", "CDN-Cache-Control", "private"), Policy{}, "private"},
@@ -89,6 +99,9 @@ func TestAdmitFields(t *testing.T) {
 		"Content-Range", "bytes 0-1/2", "Set-Cookie2", "a=b", "Content-Encoding", "gzip", "Link", "a", "Link", "b")
 	if adm.Header != want {
 		t.Errorf("Admit stores\n%swant (RFC 9111 §3.1)\n%s", adm.Header, want)
+	}
+	if once := MakeHeader("D", "4", "e", "5", "F", "6"); adm.Once != once {
+		t.Errorf("Admit leaves to the request that fetched it\n%swant (RFC 9111 §5.2.2.4)\n%s", adm.Once, once)
 	}
 }
 

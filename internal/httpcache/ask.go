@@ -30,6 +30,7 @@ type Ask struct {
 	NoStore       bool
 	OnlyIfCached  bool // answer 504 rather than go upstream (§5.2.1.7)
 	Authorization bool // carries credentials (§3.5)
+	Cookie        bool // carries cookies, which may be credentials as well
 	Conditional   bool // carries a precondition other than If-Range (RFC 9110 §13.1)
 
 	MaxAge   time.Duration // negative when absent; so are the next two
@@ -76,7 +77,9 @@ func (a *Ask) Add(name, value []byte) {
 			a.addRange(v)
 		}
 	case 6:
-		if Fold(n, "Pragma") && listHas(v, "no-cache") {
+		if Fold(n, "Cookie") {
+			a.Cookie = true
+		} else if Fold(n, "Pragma") && listHas(v, "no-cache") {
 			a.pragma = true
 			a.NoCache = a.NoCache || !a.cacheControl
 		}

@@ -63,6 +63,7 @@ func (s *Stored) update(a *Ask, r *Response, p *Policy) Admission {
 	updated.Header = s.merge(r.Header)
 	get := *a
 	get.Method = MethodGet
+	get.Cookie = false // what it is about is what others get
 	f := readFields(updated.Header)
 	adm := f.admit(&get, &updated, p)
 	f.keep(&adm, &updated)

@@ -168,3 +168,13 @@ func TestFreshenByHead(t *testing.T) {
 		})
 	}
 }
+
+func TestCookiesDoNotUndoAValidation(t *testing.T) {
+	p := &Policy{TTL: time.Minute}
+	first := Admit(get(), response(200, "ETag", `"a"`), p)
+	s := &Stored{Meta: &first.Meta, Header: first.Header, Size: 5}
+	adm, matched := Freshen(s, get("Cookie", "a=b"), response(304, "ETag", `"a"`), p)
+	if !matched || !adm.Stored {
+		t.Errorf("Freshen for a request with a cookie = stored %v (%s), matched %v; want the response kept", adm.Stored, adm.Detail, matched)
+	}
+}

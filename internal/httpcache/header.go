@@ -59,10 +59,17 @@ func (h Header) All() iter.Seq2[string, string] {
 	}
 }
 
+// nextField cuts the first field off. It looks for single bytes, which takes a fraction of the time that looking for two does.
 func nextField(s string) (name, value, rest string) {
-	line, rest, _ := strings.Cut(s, "\r\n")
-	name, value, _ = strings.Cut(line, ": ")
-	return name, value, rest
+	line := s
+	if end := strings.IndexByte(s, '\n'); end > 0 {
+		line, rest = s[:end-1], s[end+1:]
+	}
+	colon := strings.IndexByte(line, ':')
+	if colon < 0 || colon+2 > len(line) {
+		return line, "", rest
+	}
+	return line[:colon], line[colon+2:], rest
 }
 
 // Forward yields the fields that a proxy passes on: all but the hop-by-hop fields and those that Connection nominates

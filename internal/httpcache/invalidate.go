@@ -16,18 +16,27 @@ func Invalidates(a *Ask, status int) bool {
 // request, and of Location and Content-Location what lies on the same host (RFC 9111 §4.4).
 func Targets(host, target string, h Header) []string {
 	list := []string{target}
-	base, err := url.Parse("http://" + host + target)
-	if err != nil {
-		return list
-	}
 	for _, field := range [...]string{"Location", "Content-Location"} {
-		u, err := base.Parse(h.Get(field))
-		if err != nil || !h.Has(field) || !strings.EqualFold(u.Hostname(), base.Hostname()) {
-			continue
-		}
-		if t := u.RequestURI(); !slices.Contains(list, t) {
+		if t, ok := located(host, target, h, field); ok && !slices.Contains(list, t) {
 			list = append(list, t)
 		}
 	}
 	return list
+}
+
+// located returns the request target that a field of the response to one for host and target refers to. ok is false when that lies on
+// another host, or the response has no such field.
+func located(host, target string, h Header, field string) (t string, ok bool) {
+	if !h.Has(field) {
+		return "", false
+	}
+	base, err := url.Parse("http://" + host + target)
+	if err != nil {
+		return "", false
+	}
+	u, err := base.Parse(h.Get(field))
+	if err != nil || !strings.EqualFold(u.Hostname(), base.Hostname()) {
+		return "", false
+	}
+	return u.RequestURI(), true
 }

@@ -2,6 +2,7 @@ package httpcache
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -67,6 +68,22 @@ func (s *CacheStatus) Append(dst []byte) []byte {
 		dst = appendSFString(dst, s.Detail)
 	}
 	return dst
+}
+
+// Had reports whether the last cache that a response has passed, which has the given name and writes its member as Append does, did
+// not fetch it for this request: it had it stored, fresh or stale or found to be good still, or was just storing it.
+func Had(h Header, name string) bool {
+	var member string
+	for v := range h.Values("Cache-Status") {
+		member = v
+	}
+	name = string(AppendCacheName(nil, name)) + ";"
+	if i := strings.LastIndex(member, ", "+name); i >= 0 {
+		member = member[i+len(", "):]
+	}
+	member, ours := strings.CutPrefix(member, name)
+	member, _, _ = strings.Cut(member, ";detail=")
+	return ours && (member == "hit" || strings.HasPrefix(member, "hit;") || strings.Contains(member, ";fwd-status=304") || strings.Contains(member, ";collapsed"))
 }
 
 // AppendCacheName appends the name of a cache as a token, or as a string when it is none because it begins with a digit or has other

@@ -57,6 +57,36 @@ func TestCacheStatus(t *testing.T) {
 	}
 }
 
+func TestHad(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		want  bool
+	}{
+		{"eu-1", nil, false},
+		{"eu-1", []string{"eu-1;hit"}, true},
+		{"eu-1", []string{"eu-1;hit;ttl=-3"}, true},
+		{"eu-1", []string{"eu-1;fwd=stale;fwd-status=304"}, true},
+		{"eu-1", []string{"eu-1;fwd=uri-miss;collapsed"}, true},
+		{"eu-1", []string{"eu-1;fwd=uri-miss;fwd-status=200;stored"}, false},
+		{"eu-1", []string{"app;fwd=miss, eu-1;hit"}, true},
+		{"eu-1", []string{"eu-1;hit, eu-1;fwd=miss"}, false},
+		{"eu-1", []string{"eu-1;hit", "eu-2;fwd=miss"}, false},
+		{"eu-1", []string{"unfinished \"string, eu-1;hit"}, true},
+		{"eu-1", []string{`eu-1;fwd=miss;detail="a;collapsed"`}, false},
+		{"eu-1", []string{"eu-10;hit"}, false},
+		{"7", []string{`"7";hit`}, true},
+	} {
+		var pairs []string
+		for _, v := range tt.lines {
+			pairs = append(pairs, "Cache-Status", v)
+		}
+		if got := Had(MakeHeader(pairs...), tt.name); got != tt.want {
+			t.Errorf("Had(%q, %s) = %v, want %v", tt.lines, tt.name, got, tt.want)
+		}
+	}
+}
+
 // Whoever looks why a page does not cache reads one of these sentences.
 func TestDetails(t *testing.T) {
 	tests := []struct {

@@ -70,6 +70,16 @@ func appendCookie(dst []byte, cookie string, a *Ask) []byte {
 	return dst
 }
 
+// variesByCookie reports whether fields, as MergeVary returns them, tell responses apart by cookies.
+func variesByCookie(vary string) bool {
+	for name := range strings.SplitSeq(vary, ",") {
+		if name == "cookie" || strings.HasPrefix(name, cookiePrefix) {
+			return true
+		}
+	}
+	return false
+}
+
 func joinNames(names []string) string {
 	slices.Sort(names)
 	return strings.Join(slices.Compact(names), ",")

@@ -35,6 +35,7 @@ func answerFramings() []attack {
 		"Content-Length: 18446744073709551620", "Content-Length: 9223372036854775808", "Content-Length: 99999999999999999999999", "Content-Length : 4", "Content-Length\t: 4", " Content-Length: 4", "Content-Length:\r\n 4", "Content-Length: 4\r\n 5",
 		"Content-Length: 4\rX: y", "Content-Length: 4\nX: y", "Content-Length: 4\r\nContent-Length: 5", "Content-Length: 5\r\nContent-Length: 4", "Content-Length: 0\r\nContent-Length: 4", "Content-Length: 4;", "Content-Length: \"4\"", "Content-Length: 4\x0b")...)
 	return append(all,
+		bad("content in a 205", "HTTP/1.1 205 Reset Content\r\n"+storable+"Content-Length: 4\r\n\r\nevil"),
 		bad("chunks in HTTP/1.0", "HTTP/1.0 200 OK\r\n"+storable+"Transfer-Encoding: chunked\r\n\r\n"+chunked),
 		bad("a coding and a length in a 204", "HTTP/1.1 204 No Content\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"+chunked),
 	)

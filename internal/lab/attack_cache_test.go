@@ -9,7 +9,10 @@ func unkeyed() (all []attack) {
 		"X-Forwarded-By", "X-Forwarded", "X-Forwarded-Proto-Version", "X-Forwarded-Host-Override", "X-Forwarded-Evil", "X-Forwarded-Protocol", "X-Forwarded-Path-Prefix", "Forwarded", "Forwarded-For", "X-Forward-For", "X-Forwarder-For", "X-Host", "X-Original-Host", "X-Original-URL", "X-Original-Uri", "X-Rewrite-URL", "X-Rewrite-Uri",
 		"X-Original-Path", "X-Original-Method", "X-Original-For", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-HTTP-Host-Override", "X-Real-IP", "X-Client-IP", "Client-IP", "True-Client-IP", "X-Cluster-Client-IP", "CF-Connecting-IP", "Fastly-Client-IP", "X-Originating-IP",
 		"X-Remote-IP", "X-Remote-Addr", "X-ProxyUser-Ip", "Front-End-Https", "Proxy", "Proxy-Host", "X-Proxy-Url", "X-Url-Scheme", "X-Scheme", "X-Forwarded-Ssl-Client", "X-Request-Id", "CDN-Client-Country", "CDN-Client-City", "Cdnlab-Secret", "Cdnlab-Error", "Cdnlab-Evil", "X-Backend-Host", "X-Forwarded-Server-Name",
-		"Base-Url", "Http-Url", "Request-Uri", "X-Original-Remote-Addr", "X-Override-Url", "X-Http-Destinationurl", "X-Forwarded-Scheme ",
+		"Base-Url", "Http-Url", "Request-Uri", "X-Original-Remote-Addr", "X-Override-Url", "X-Http-Destinationurl",
+		"X-Forward-Proto", "X-Forward-Host", "X-Real-Host", "X-Real-Scheme", "X-Envoy-Original-Path", "X-Envoy-External-Address", "X-Invoke-Path", "X-Invoke-Query", "X-Matched-Path", "X-Now-Route-Matches", "X-Middleware-Subrequest", "X-Http-Path-Override",
+		"X-Host-Override", "Host-Override", "X-Http-Host", "Http-Host", "Origin-Host", "Fastly-Host", "X-Gateway-Host", "X-Server-Name", "X-Base-Url", "X-Request-Uri", "X-Url", "X-Uri", "X-Path", "Proxy-Url", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip",
+		"Wl-Proxy-Ssl", "X-Https", "Https", "X-Ssl", "Ssl-Offloaded", "Fastly-Ssl", "Cf-Visitor", "Cloudfront-Forwarded-Proto", "X-Custom-Ip-Authorization", "X-Sendfile-Type", "X-Accel-Mapping", "Surrogate-Capability", "X-Forwarded-Scheme ",
 	} {
 		raw := getHead + name + ": evil\r\n\r\n"
 		if strings.HasSuffix(name, " ") {
@@ -60,10 +63,11 @@ func poisonedErrors() (all []attack) {
 // deception are paths of private pages that look like those of files: only the answer's own fields decide.
 func deception() (all []attack) {
 	for _, rest := range []string{"/account.php/x.css", "/account;x.css", "/account%0ax.css", "/account%23x.css", "/account%3fx.css", "/account%2fx.css", "/account/..%2fx.css", "/x.css?account", "/account/x.js", "/static/..%2faccount", "/account%00x.png", "/account.jpg", "/robots.txt", "/favicon.ico"} {
-		for _, control := range []string{"no-store", "private", "private, max-age=600", "no-cache", "max-age=0"} {
-			all = append(all, attack{name: "deception " + rest + ", " + control,
+		for _, lines := range []string{"Cache-Control: no-store\r\n", "Cache-Control: private\r\n", "Cache-Control: private, max-age=600\r\n", "Cache-Control: no-cache\r\n", "Cache-Control: max-age=0\r\n",
+			"", "Pragma: no-cache\r\n", "ETag: \"x\"\r\nLast-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\n"} {
+			all = append(all, attack{name: "deception " + rest + ", " + quoted(lines),
 				raw:     "GET {p}" + rest + " HTTP/1.1\r\nHost: www.cdn.test\r\nCookie: session=1\r\n\r\nGET {p}" + rest + " HTTP/1.1\r\nHost: www.cdn.test\r\n\r\n",
-				answers: []string{ok200 + "Cache-Control: " + control + "\r\nContent-Length: 6\r\n\r\nsecret", plain("public")}, want: []int{200, 200}, open: true, asked: 2, text: "public"})
+				answers: []string{ok200 + lines + "Content-Length: 6\r\n\r\nsecret", plain("public")}, want: []int{200, 200}, open: true, asked: 2, text: "public"})
 		}
 	}
 	return all
@@ -75,6 +79,8 @@ func caching() []attack {
 		{name: "answer with a cookie is not shared", answers: []string{secret(storable + "Set-Cookie: a=b\r\n")}, want: []int{200}, open: true, asked: 1},
 		{name: "answer to credentials is not shared", raw: getHead + "Authorization: Basic x\r\n\r\n", answers: []string{secret(storable)}, want: []int{200}, open: true, asked: 1},
 		{name: "answer that varies by cookie is not shared", raw: getHead + "Cookie: a=b\r\n\r\n", answers: []string{secret(storable + "Vary: Cookie\r\n")}, want: []int{200}, open: true, asked: 1},
+		{name: "answer to a request without what its Connection names is not stored at any tier", raw: getHead + "Connection: Cookie\r\nCookie: a=b\r\n\r\n", answers: []string{evilReply}, want: []int{200}, open: true, asked: 1},
+		{name: "answer to a request whose Connection names Accept-Encoding is not stored", raw: getHead + "Connection: close, accept-encoding\r\nAccept-Encoding: gzip\r\n\r\n", answers: []string{evilReply}, want: []int{200}, asked: 1},
 		{name: "answer that varies by all is not shared", answers: []string{secret(storable + "Vary: *\r\n")}, want: []int{200}, open: true, asked: 1},
 		{name: "answer that varies by several lines is not shared", raw: getHead + "X-A: 1\r\nX-B: 1\r\n\r\n", answers: []string{secret(storable + "Vary: X-A\r\nVary: X-B\r\n")}, want: []int{200}, open: true, asked: 1},
 		{name: "Vary on a field that is dropped does not mix", raw: getHead + "X-Forwarded-Host: evil\r\n\r\n", answers: []string{ok200 + storable + "Vary: X-Forwarded-Host\r\nContent-Length: 5\r\n\r\nplain"}, want: []int{200}, open: true, asked: 1},

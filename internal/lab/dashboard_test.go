@@ -171,7 +171,7 @@ func TestTheDashboardShowsWhatTheAPISays(t *testing.T) {
 		if b.eval("document.documentElement.dataset.theme") != c.theme {
 			b.run(chromedp.Click("#theme"))
 		}
-		for _, page := range []string{"map", "traffic", "cache", "dns"} {
+		for _, page := range []string{"map", "traffic", "cache", "distribution", "dns"} {
 			b.eval(fmt.Sprintf("location.hash = %q", page))
 			b.sees("document.querySelector('nav [aria-current]').textContent.toLowerCase()", page)
 			b.sees("document.documentElement.scrollWidth <= innerWidth", "true")
@@ -199,6 +199,9 @@ func TestTheDashboardShowsWhatTheAPISays(t *testing.T) {
 			b.sees(fmt.Sprintf("document.querySelector('[data-cache-node=%q]').cells[4].textContent", n.Name), fmt.Sprint(n.Cache.Objects))
 		}
 	}
+	b.eval("location.hash = 'distribution'")
+	b.sees("document.querySelectorAll('#tree .branch.current').length", "15")
+	b.sees("document.querySelectorAll('#tree-nodes tbody tr').length", "15")
 	b.eval("location.hash = 'dns'")
 	b.eval("(document.getElementById('dns-place').value = 'tokyo', document.getElementById('dns-form').requestSubmit())")
 	b.sees(figure("dns.winner"), "tokyo")
@@ -223,6 +226,23 @@ func TestTheDashboardShowsWhatTheAPISays(t *testing.T) {
 	if faults := l.Faults(); len(faults) != 0 {
 		t.Errorf("faults %+v after mending", faults)
 	}
+
+	// Pushing and purging from the page of the caches, seen on that of the tree.
+	b.eval("location.hash = 'cache'")
+	b.eval("(document.getElementById('push-urls').value = 'http://www.cdn.test/hello.txt', document.getElementById('push-form').requestSubmit())")
+	b.sees("document.getElementById('cache-done').textContent", "http://www.cdn.test/hello.txt: 15 of 15 nodes have what is for them")
+	b.eval("(document.getElementById('purge-value').value = 'http://www.cdn.test/hello.txt', document.getElementById('purge-form').requestSubmit())")
+	b.sees("document.getElementById('cache-done').textContent.split(';')[0]", "Purged at 15 of 15 caches")
+	b.shoot("cache-purged")
+	b.eval("location.hash = 'distribution'")
+	b.sees("document.querySelector('[data-tree-row=\"tokyo-1\"]')?.cells[1].textContent", "ap-1")
+	b.sees("document.querySelector('[data-tree-row=\"tokyo-1\"]')?.cells[2].textContent", "2")
+	if err := l.Stop("ap-1"); err != nil {
+		t.Fatal(err)
+	}
+	b.sees("document.querySelector('[data-tree-row=\"ap-1\"]')?.cells[1].textContent", "nobody")
+	b.sees("document.querySelector('[data-tree-row=\"tokyo-1\"]')?.cells[1].textContent !== 'ap-1' && document.querySelectorAll('#tree .branch').length", "14")
+	b.shoot("distribution-hub-down")
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, w := range b.wrongs {

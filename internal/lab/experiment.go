@@ -110,7 +110,7 @@ func (l *experimentLab) Impair(target string, what topology.Impairment, length t
 const changeWait = "30s"
 
 // Put implements experiment.Lab.
-func (l *experimentLab) Put(ctx context.Context, what topology.Put, version uint64) (string, error) {
+func (l *experimentLab) Put(ctx context.Context, what topology.PutStep, version uint64) (string, error) {
 	body := make([]byte, what.Size)
 	copy(body, strconv.FormatUint(version, 10)+"\n"+what.Path) // what fits in tells versions apart
 	header := http.Header{}
@@ -126,7 +126,7 @@ func (l *experimentLab) Put(ctx context.Context, what topology.Put, version uint
 }
 
 // Purge implements experiment.Lab.
-func (l *experimentLab) Purge(ctx context.Context, what topology.Purge) (time.Duration, error) {
+func (l *experimentLab) Purge(ctx context.Context, what topology.PurgeStep) (time.Duration, error) {
 	spec := mgmt.PurgeSpec{Key: what.Key, All: what.All, Soft: what.Soft, Wait: changeWait}
 	switch {
 	case what.Path != "":
@@ -147,7 +147,7 @@ func (l *experimentLab) Purge(ctx context.Context, what topology.Purge) (time.Du
 }
 
 // Push implements experiment.Lab.
-func (l *experimentLab) Push(ctx context.Context, what topology.Push) error {
+func (l *experimentLab) Push(ctx context.Context, what topology.PushStep) error {
 	spec := mgmt.PushSpec{To: what.To, Wait: changeWait}
 	for _, path := range what.Paths {
 		spec.URLs = append(spec.URLs, what.Site+path)

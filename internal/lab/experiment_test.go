@@ -121,7 +121,7 @@ expect: [ purge.stale_served = 0, purge.time < 10s, push.vain = 0 after 1s, erro
 	if !run.Passed() {
 		t.Errorf("expectations: %+v, problems %v", run.Expected, run.Problems)
 	}
-	e.Timeline = []topology.Step{{Push: &topology.Push{Site: "www.cdn.test", Paths: []string{"/none"}}}}
+	e.Timeline = []topology.Step{{Push: &topology.PushStep{Site: "www.cdn.test", Paths: []string{"/none"}}}}
 	if _, err := experiment.Execute(t.Context(), e, e.Variants[0], lab.StartExperiment(slog.New(slog.DiscardHandler)), nil); err == nil || !strings.Contains(err.Error(), "404 for /none") {
 		t.Errorf("a push of what is not there: %v, want the origin's answer", err)
 	}
@@ -152,6 +152,6 @@ func (elsewhere) Stop() error                   { return nil }
 func (elsewhere) Impair(string, topology.Impairment, time.Duration) error {
 	return nil
 }
-func (elsewhere) Put(context.Context, topology.Put, uint64) (string, error)    { return "", nil }
-func (elsewhere) Purge(context.Context, topology.Purge) (time.Duration, error) { return 0, nil }
-func (elsewhere) Push(context.Context, topology.Push) error                    { return nil }
+func (elsewhere) Put(context.Context, topology.PutStep, uint64) (string, error)    { return "", nil }
+func (elsewhere) Purge(context.Context, topology.PurgeStep) (time.Duration, error) { return 0, nil }
+func (elsewhere) Push(context.Context, topology.PushStep) error                    { return nil }

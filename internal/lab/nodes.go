@@ -53,7 +53,7 @@ func (w *wiring) node(n topology.Node, s *sockets) (runner, error) {
 		}
 		return w.member(n, func(t *distribution.Node) (cacheNode, error) {
 			return edge.New(edge.Config{Node: n, Topology: w.top, Plan: w.plan, Listener: w.links.lastMile(ln, n, w.plan, w.locator), Dial: w.dialer(n),
-				Locator: w.locator, Secret: w.secret, Guard: guard, Feed: follows(t), Inner: t.Take, CacheDir: w.cacheDir(n), Seek: w.disks.of(n.Name),
+				Locator: w.locator, Secret: w.secret, Guard: guard, Feed: follows(t), Inner: t.Take, Popular: w.counts(t), CacheDir: w.cacheDir(n), Seek: w.disks.of(n.Name),
 				Stats: counters, Log: log, AccessLog: w.opt.AccessLog, Now: time.Now, Drain: w.opt.Drain})
 		})
 	}

@@ -28,6 +28,13 @@ func storing() []rule {
 		{"RFC 9111 §2: another query is another key", []step{{path: "?a=1", answer: good, want: fetched}, {path: "?a=2", answer: good, want: fetched}, {path: "?a=1", want: cached, text: "body 1"}}},
 		{"RFC 9111 §4: HEAD is answered from a stored GET", []step{{answer: good + "\nX-A: 1", want: fetched}, {method: "HEAD", want: cached, has: "X-A: 1\nContent-Length: 6"}}},
 		{"RFC 9111 §3: what a HEAD brings is not stored as a GET", []step{{method: "HEAD", answer: good, want: fetched}, {answer: good, want: fetched}}},
+		{"RFC 9110 §9.3.3: what a POST brings is stored when it says that it is what its target has", []step{
+			{path: "/p?q", method: "POST", answer: good + "\nContent-Location: p?q\nX-A: 1", want: fetched, has: "X-A: 1"}, {path: "/p?q", want: cached, text: "body 1", has: "X-A: 1"}}},
+		{"RFC 9110 §9.3.3: it takes the place of what was stored", []step{{path: "/p", answer: good, want: fetched},
+			{path: "/p", method: "POST", answer: good + "\nContent-Location: p", want: fetched}, {path: "/p", want: cached, text: "body 2"}}},
+		{"RFC 9110 §9.3.3: not when it is what something else has", []step{{path: "/p", method: "POST", answer: good + "\nContent-Location: q", want: fetched}, {path: "/p", answer: good, want: fetched}}},
+		{"RFC 9110 §9.3.3: not without a lifetime of its own", []step{{path: "/p", method: "POST", answer: "Content-Location: p\nLast-Modified: {-86400}", want: fetched}, {path: "/p", answer: good, want: fetched}}},
+		{"RFC 9110 §9.3.4: what a PUT brings is not stored", []step{{path: "/p", method: "PUT", answer: good + "\nContent-Location: p", want: fetched}, {path: "/p", answer: good, want: fetched}}},
 		{"RFC 9111 §3: what a POST brings is not stored", []step{{method: "POST", answer: good, want: fetched}, {answer: good, want: fetched}}},
 		{"RFC 9111 §3.1: what Connection names is neither stored nor passed on", []step{
 			{answer: good + "\nConnection: X-A, X-B\nX-A: 1\nX-B: 2\nX-C: 3", want: fetched, has: "X-C: 3", lacks: "X-A\nX-B"},
@@ -37,8 +44,8 @@ func storing() []rule {
 				lacks: "Keep-Alive\nProxy-Authenticate\nProxy-Authentication-Info\nProxy-Connection\nTe\nUpgrade"},
 			{want: cached, lacks: "Keep-Alive\nProxy-Authenticate\nProxy-Authentication-Info\nProxy-Connection\nTe\nUpgrade"}}},
 		{"RFC 9111 §3.1: every other field is stored", []step{
-			{answer: good + "\nX-Any: a\nContent-Language: de\nContent-Security-Policy: default-src 'self'\nX-Frame-Options: deny\nWWW-Authenticate: Basic\nContent-Location: /x", want: fetched},
-			{want: cached, has: "X-Any: a\nContent-Language: de\nContent-Security-Policy: default-src 'self'\nX-Frame-Options: deny\nWWW-Authenticate: Basic\nContent-Location: /x"}}},
+			{answer: good + "\nX-Any: a\nContent-Language: de\nContent-Security-Policy: default-src 'self'\nX-Frame-Options: deny\nWWW-Authenticate: Basic\nContent-Location: /x\nContent-MD5: eA==\nContent-Range: x\nContent-Encoding: x-a\nSet-Cookie2: a=b\nClear-Site-Data: \"cache\"", want: fetched},
+			{want: cached, has: "X-Any: a\nContent-Language: de\nContent-Security-Policy: default-src 'self'\nX-Frame-Options: deny\nWWW-Authenticate: Basic\nContent-Location: /x\nContent-MD5: eA==\nContent-Range: x\nContent-Encoding: x-a\nSet-Cookie2: a=b\nClear-Site-Data: \"cache\""}}},
 		{"RFC 9111 §3.1: a repeated field is stored with each value", []step{{answer: good + "\nX-Two: 1\nX-Two: 2", want: fetched}, {want: cached, has: "X-Two: 1, 2"}}},
 	}
 }
@@ -59,6 +66,8 @@ func freshness() []rule {
 	return append(rules,
 		reused("RFC 9111 §4.2.1: directives on several lines are one list", "Cache-Control: max-age=3600\nCache-Control: s-maxage=0", fetched),
 		reused("RFC 9111 §5.3: max-age overrides an Expires that is past", "Cache-Control: max-age=3600\nExpires: {-100}", cached),
+		reused("RFC 9111 §5.3: max-age overrides an Expires that is no date", "Cache-Control: max-age=3600\nExpires: 0", cached),
+		reused("RFC 9111 §5.2.2.10: s-maxage overrides an Expires that is past", "Cache-Control: max-age=0, s-maxage=3600\nExpires: {-100}", cached),
 		reused("RFC 9111 §5.3: max-age=0 overrides an Expires to come", "Cache-Control: max-age=0\nExpires: {+100}", fetched),
 		reused("RFC 9111 §4.2.2: a 200 with Last-Modified is fresh for a while", "Last-Modified: {-86400}", cached),
 		rule{"RFC 9111 §4.2.2: an unknown status with Last-Modified is not", []step{{status: 599, answer: "Last-Modified: {-86400}", want: fetched}, {status: 599, answer: "X: 1", want: fetched}}},
@@ -73,7 +82,7 @@ func expires() []rule {
 		again outcome
 	}{
 		{"{+3600}", cached}, {"{-3600}", fetched}, {"0", fetched}, {"Tue, 19 Jan 2038 14:14:08 GMT", cached}, {"Sun, 21 Nov 2286 04:46:39 GMT", cached},
-		{"Thu Aug  8 02:01:18 2050", cached}, {"THU, 18 Aug 2050 02:01:18 GMT", cached}, {"Thu, 18 AUG 2050 02:01:18 GMT", cached}, {"Thu, 18 Aug 2050 02:01:18 gMT", cached},
+		{"Thu Aug  8 02:01:18 2050", cached}, {"Thursday, 18-Aug-50 02:01:18 GMT", cached}, {"THU, 18 Aug 2050 02:01:18 GMT", cached}, {"Thu, 18 AUG 2050 02:01:18 GMT", cached}, {"Thu, 18 Aug 2050 02:01:18 gMT", cached},
 		{"Thu, 18 Aug 2050 02:01:18 UTC", fetched}, {"Thu, 18 Aug 2050 02:01:18 AEST", fetched}, {"Thu, 18 Aug 50 02:01:18 GMT", fetched}, {"Thu 18 Aug 2050 02:01:18 GMT", fetched},
 		{"Thu, 18  Aug  2050 02:01:18 GMT", fetched}, {"Thu, 18-Aug-2050 02:01:18 GMT", fetched}, {"Thu, 18 Aug 2050 02.01.18 GMT", fetched}, {"Thu, 18 Aug 2050 2:01:18 GMT", fetched},
 	} {
@@ -82,6 +91,10 @@ func expires() []rule {
 	return append(rules,
 		reused("RFC 9111 §4.2.1: two Expires that differ are past", "Expires: {+3600}\nExpires: {+3601}", fetched),
 		reused("RFC 9111 §5.3: Expires counts from Date", "Expires: {-100}\nDate: {-3600}", fetched),
+		reused("RFC 9111 §5.3: Expires counts from a Date of a clock that is fast", "Expires: {+300}\nDate: {+400}", fetched),
+		reused("RFC 9111 §5.3: Expires counts from the arrival when Date is no date", "Expires: {+100}\nDate: foo", cached),
+		reused("RFC 9111 §4.2.3: Age counts against Expires, whose Date is slow", "Date: {-10}\nExpires: {+10}\nAge: 25", fetched),
+		reused("RFC 9111 §4.2.3: Age counts against Expires, whose Date is fast", "Date: {+10}\nExpires: {+20}\nAge: 15", fetched),
 		reused("RFC 9111 §4.2.3: a Date in the past is age", "Cache-Control: max-age=100\nDate: {-3600}", fetched),
 	)
 }
@@ -118,8 +131,8 @@ func directives() []rule {
 		reused("RFC 9111 §5.2.2.2: must-revalidate is validated when stale", "Cache-Control: must-revalidate, max-age=3600\nAge: 7200"+tagged, validated),
 		reused("RFC 9111 §5.2.2.3: must-understand lets a known status be stored in spite of no-store", "Cache-Control: must-understand, no-store, max-age=3600", cached),
 		{"RFC 9111 §5.2.2.3: must-understand forbids an unknown status", []step{{status: 599, answer: "Cache-Control: must-understand, max-age=3600", want: fetched}, {answer: good, want: fetched}}},
-		{`RFC 9111 §5.2.2.4: no-cache="field" leaves the field out`, []step{{answer: good + "\nCache-Control: no-cache=\"X-A, x-b\"\nX-A: 1\nX-B: 2\nX-C: 3", want: fetched}, {want: cached, has: "X-C: 3", lacks: "X-A\nX-B"}}},
-		{`RFC 9111 §5.2.2.7: private="field" leaves the field out`, []step{{answer: good + "\nCache-Control: private=\"X-A\"\nX-A: 1\nX-C: 3", want: fetched}, {want: cached, has: "X-C: 3", lacks: "X-A"}}},
+		{`RFC 9111 §5.2.2.4: no-cache="field" leaves the field out but for who fetches it`, []step{{answer: good + "\nCache-Control: no-cache=\"X-A, x-b\"\nX-A: 1\nX-B: 2\nX-C: 3", want: fetched, has: "X-A: 1\nX-B: 2\nX-C: 3"}, {want: cached, has: "X-C: 3", lacks: "X-A\nX-B"}}},
+		{`RFC 9111 §5.2.2.7: private="field" leaves the field out`, []step{{answer: good + "\nCache-Control: private=\"X-A\"\nX-A: 1\nX-C: 3", want: fetched, has: "X-A: 1\nX-C: 3"}, {want: cached, has: "X-C: 3", lacks: "X-A"}}},
 		{"RFC 9111 §5.2.1.4: a request's no-cache asks the origin", []step{{answer: good, want: fetched}, {send: "Cache-Control: no-cache", answer: good, want: fetched}}},
 		{"RFC 9111 §5.4: a request's Pragma: no-cache does so too", []step{{answer: good, want: fetched}, {send: "Pragma: no-cache", answer: good, want: fetched}}},
 		{"RFC 9111 §5.2.1.1: a request's max-age=0 asks the origin", []step{{answer: good + "\nAge: 100" + tagged, want: fetched}, {send: "Cache-Control: max-age=0", answer: good + tagged, want: validated}}},
@@ -144,6 +157,9 @@ func targeted() []rule {
 		reused("RFC 9213 §2.2: its private wins", cdn("private", good), fetched),
 		reused("RFC 9213 §2.2: its no-cache wins", cdn("no-cache", good), fetched),
 		reused("RFC 9213 §2.2: it wins over Expires", cdn("max-age=0", "Expires: {+3600}"), fetched),
+		reused("RFC 9213 §2.2: it wins over an Expires that is past", cdn("max-age=3600", "Expires: {-3600}"), cached),
+		reused("RFC 9213 §2.2: it wins over an Expires that is no date", cdn("max-age=3600", "Expires: 0"), cached),
+		reused("RFC 9213 §2.1: its numbers may be larger than 32 bits", cdn("max-age=99999999999", ""), cached),
 		reused("RFC 9213 §2.2: Age counts against it", cdn("max-age=3600", "Age: 7200"), fetched),
 		reused("RFC 9213 §2.1: directives it does not know mean nothing", cdn("foobar, max-age=3600", ""), cached),
 		reused("RFC 9213 §2.1: what is no structured field is ignored whole", cdn("max-age=3600, &&&&", "Cache-Control: no-store"), fetched),
@@ -188,6 +204,10 @@ func preconditions() []rule {
 			{send: "If-None-Match: \"v2\"\nIf-Modified-Since: Fri, 02 Jan 2026 00:00:00 GMT", want: cached, code: 200}}},
 		rule{"RFC 9111 §4.3.2: a stale answer, validated, answers the client's own condition", []step{{answer: old + "\nETag: \"v1\"", want: fetched},
 			{send: "If-None-Match: \"v1\"", answer: good + "\nETag: \"v1\"", want: fetched, code: 304, body: " ", text: ""}}},
+		rule{"RFC 9111 §4.3.2: the same by date", []step{{answer: old + "\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT", want: fetched},
+			{send: "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT", answer: good + "\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT", want: fetched, code: 304, body: " ", asked: "If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT"}}},
+		rule{"RFC 9111 §4.3.2: without Last-Modified, Date stands in", []step{{answer: good, want: fetched},
+			{send: "If-Modified-Since: {+5}", want: cached, code: 304}, {send: "If-Modified-Since: {-3000}", want: cached, code: 200}}},
 	)
 }
 
@@ -277,6 +297,11 @@ func ranges() []rule {
 		{"RFC 9110 §14.2: an unknown unit is ignored", []step{whole, {send: "Range: lines=0-1", want: cached, code: 200}}},
 		{"RFC 9110 §13.1.5: If-Range with the tag", []step{whole, {send: "Range: bytes=0-1\nIf-Range: \"v1\"", want: cached, code: 206, text: "01"}}},
 		{"RFC 9110 §13.1.5: If-Range with another tag gets everything", []step{whole, {send: "Range: bytes=0-1\nIf-Range: \"v2\"", want: cached, code: 200}}},
+		{"RFC 9111 §3.3: a part that a range brings is stored, and answers ranges within it", []step{
+			{send: "Range: bytes=2-3", status: 206, body: "0123456789", answer: good + "\nETag: \"v1\"\nContent-Range: bytes 0-9/10", want: fetched, code: 206, text: "23", has: "Content-Range: bytes 2-3/10", asked: "Range"},
+			{send: "Range: bytes=4-", want: cached, code: 206, text: "456789"}, {send: "Range: bytes=-1", want: cached, code: 206, text: "9"}, {want: cached, code: 200, text: "0123456789"}}},
+		{"RFC 9110 §14.4: a part that is shorter than it says is not stored", []step{{send: "Range: bytes=0-1", status: 206, body: "0", answer: good + "\nETag: \"v1\"\nContent-Range: bytes 0-1/2", want: fetched},
+			{send: "Range: bytes=0-1", answer: good, want: fetched, code: 206, text: "bo"}}},
 		{"RFC 9111 §3.3: a part of an unknown length is not stored as the whole", []step{{send: "Range: bytes=0-1", status: 206, body: "01", answer: good + "\nContent-Range: bytes 0-1/*", want: fetched}, {answer: good, want: fetched}}},
 	}
 }
@@ -290,6 +315,7 @@ func credentials() []rule {
 		asked("", fetched), asked(", public", cached), asked(", must-revalidate", cached), asked(", s-maxage=3600", cached),
 		{"RFC 6265 §7.2: what sets a cookie is not shared unasked", []step{{answer: good + "\nSet-Cookie: a=b", want: fetched}, {answer: good, want: fetched}}},
 		{"RFC 9111 §5.2.2.9: public shares what sets a cookie", []step{{answer: "Cache-Control: public, max-age=3600\nSet-Cookie: a=b", want: fetched}, {want: cached, has: "Set-Cookie: a=b"}}},
+		{`RFC 9111 §5.2.2.4: no-cache="Set-Cookie" shares all but the cookie`, []step{{answer: good + "\nCache-Control: no-cache=\"Set-Cookie\"\nSet-Cookie: a=b", want: fetched, has: "Set-Cookie: a=b"}, {want: cached, lacks: "Set-Cookie"}}},
 		{"RFC 9111 §4.1: a request with a cookie is answered from the cache", []step{{answer: good, want: fetched}, {send: "Cookie: a=b", want: cached}}},
 	}
 }
@@ -316,6 +342,7 @@ func messages() []rule {
 		{"RFC 9110 §7.6.3: Via names the way there and back", []step{{answer: good, want: fetched, has: "Via", asked: "Via"}}},
 		{"RFC 8586 §2: CDN-Loop names the CDN", []step{{answer: good, want: fetched, asked: "CDN-Loop"}}},
 		{"RFC 9211 §2: Cache-Status names what the caches did", []step{{answer: good, want: fetched, has: "Cache-Status"}, {want: cached, has: "Cache-Status"}}},
+		{"RFC 9110 §15.2: an interim answer passes, and nothing of it is stored", []step{{early: "Link: </a.css>; rel=preload\nX-Early: 1", answer: good, want: fetched, lacks: "Link\nX-Early"}, {want: cached, lacks: "Link\nX-Early"}}},
 		{"RFC 9110 §7.6.1: what a request's Connection names is not passed on", []step{{send: "Connection: X-A\nX-A: 1\nX-B: 2", want: fetched, asked: "!X-A\nX-B: 2"}}},
 	}
 }

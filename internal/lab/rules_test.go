@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,6 +41,7 @@ type step struct {
 	path   string // besides the rule's own
 	send   string // header lines; a body of three bytes goes with methods that have one
 
+	early  string // header lines of a 103 that goes ahead of the answer
 	status int    // 200 by default
 	answer string // header lines; a request with the ETag or Last-Modified of the answer gets a 304
 	body   string // "body N" for step N by default
@@ -117,7 +120,11 @@ func (o *rulesOrigin) serve(c net.Conn) {
 		if s.hangUp {
 			return
 		}
-		if _, err := io.WriteString(c, s.response(r, body)); err != nil {
+		early := ""
+		if s.early != "" {
+			early = "HTTP/1.1 103 Early Hints\r\n" + strings.ReplaceAll(s.early, "\n", "\r\n") + "\r\n\r\n"
+		}
+		if _, err := io.WriteString(c, early+s.response(r, body)); err != nil {
 			return
 		}
 	}
@@ -227,6 +234,11 @@ func (o *rulesOrigin) play(t *testing.T, l *testLab, client *http.Client, path s
 	for name, values := range parseLines(dates(s.send)) {
 		req.Header[name] = values
 	}
+	early := ""
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		early += fmt.Sprintf("%d %s", code, h)
+		return nil
+	}}))
 	resp, text := l.do(t, client, req)
 	o.mu.Lock()
 	asked := o.asked
@@ -247,6 +259,13 @@ func (o *rulesOrigin) play(t *testing.T, l *testLab, client *http.Client, path s
 		t.Fatalf("step %d: the answer (%d %q) came from %s, want %s; Cache-Status: %s", n, resp.StatusCode, text, from, s.want, resp.Header.Get("Cache-Status"))
 	}
 	s.check(t, n, resp, asked)
+	hints := ""
+	if s.early != "" {
+		hints = fmt.Sprintf("103 %s", textproto.MIMEHeader(parseLines(s.early)))
+	}
+	if early != hints {
+		t.Errorf("step %d: ahead of the answer came %q, want %q", n, early, hints)
+	}
 	want := s.text
 	switch {
 	case want != "":

@@ -64,6 +64,14 @@ func follows(t *distribution.Node) func(string) proxy.Feed {
 	return func(origin string) proxy.Feed { return t.Feed(origin) }
 }
 
+// counts is how an edge counts what clients ask for, where that leads to pushes.
+func (w *wiring) counts(t *distribution.Node) func(origin, site string, path []byte, bytes int64) {
+	if w.top.Push.Budget == 0 {
+		return nil
+	}
+	return t.Observe
+}
+
 // ownContent asks an origin for what it serves.
 func (w *wiring) ownContent(n topology.Node) func(context.Context, string, string) (*http.Response, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true},

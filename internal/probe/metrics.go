@@ -14,7 +14,8 @@ var ttfbBounds = []time.Duration{
 	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 10 * time.Second,
 }
 
-// collector turns a snapshot into metrics at each scrape. Labels are bounded: results, classes, tiers, PoPs, RCODEs, sites.
+// collector turns a snapshot into metrics at each scrape. Labels are bounded: results, classes, tiers, PoPs, RCODEs, sites,
+// client places.
 type collector struct{ cfg Config }
 
 // Describe sends nothing: which metrics exist depends on the node's role, so the collector is an unchecked one.
@@ -44,13 +45,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		counter("fetched_bytes_total", "Bytes of bodies read from parents.", p.Bytes, "to", tier)
 	}
 	for host, site := range s.Sites {
-		for class, n := range site.Status {
-			counter("site_responses_total", "Responses by site and status class.", n, "site", host, "class", class)
-		}
-		counter("site_hits_total", "Requests for a site that the cache answered by itself.", site.Hits, "site", host)
-		counter("site_sent_bytes_total", "Bytes of response bodies sent, by site.", site.Bytes, "site", host)
-		out <- prometheus.MustNewConstHistogram(c.desc("site_time_to_first_byte_seconds", "From a request's head to its response's head, by site.", []string{"site"}),
-			site.TTFB.Count, float64(site.TTFB.Sum)/1e6, bounds(&site.TTFB), host)
+		c.group(out, "site", host, "by site", &site)
+	}
+	for name, place := range s.Places {
+		c.group(out, "place", name, "by client place", &place)
 	}
 	for pop, n := range s.PoPs {
 		counter("dns_answers_total", "DNS answers by the PoP that they name.", n, "pop", pop)
@@ -78,6 +76,21 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstHistogram(c.desc("time_to_first_byte_seconds", "From a request's head to its response's head.", nil),
 		s.TTFB.Count, float64(s.TTFB.Sum)/1e6, bounds(&s.TTFB))
+}
+
+// group sends what is counted of one site, or of one client place.
+func (c collector) group(out chan<- prometheus.Metric, label, name, by string, g *stats.GroupCount) {
+	counter := func(what, help string, v uint64, more ...string) {
+		pairs := append([]string{label, name}, more...)
+		out <- prometheus.MustNewConstMetric(c.desc(label+"_"+what, help+by+".", labelNames(pairs)), prometheus.CounterValue, float64(v), labelValues(pairs)...)
+	}
+	for class, n := range g.Status {
+		counter("responses_total", "Responses by status class, ", n, "class", class)
+	}
+	counter("hits_total", "Requests that the cache answered by itself, ", g.Hits)
+	counter("sent_bytes_total", "Bytes of response bodies sent, ", g.Bytes)
+	out <- prometheus.MustNewConstHistogram(c.desc(label+"_time_to_first_byte_seconds", "From a request's head to its response's head, "+by+".", []string{label}),
+		g.TTFB.Count, float64(g.TTFB.Sum)/1e6, bounds(&g.TTFB), name)
 }
 
 // bounds counts what took at most so many seconds.

@@ -19,6 +19,8 @@ import (
 func newHandler(ready func() error) *Handler {
 	n := stats.New(time.Unix(100, 0))
 	n.Request(0, stats.Request{Result: stats.Hit, Status: 200, Out: 10, TTFB: time.Millisecond})
+	n.Site("www.cdn.test").Request(0, stats.Request{Result: stats.Hit, Status: 200, Out: 10, TTFB: time.Millisecond})
+	n.Place("tokyo").Request(0, stats.Request{Result: stats.Hit, Status: 304, Out: 7, TTFB: time.Millisecond})
 	n.DNS("paris", 0)
 	n.SetCache(func() stats.Cache { return stats.Cache{Objects: 1, Budget: 5} })
 	node := topology.Node{Name: "paris-1", Kind: topology.KindEdge, HTTP: netip.MustParseAddrPort("127.3.1.1:8080"),
@@ -55,6 +57,15 @@ func TestEndpoints(t *testing.T) {
 		{"metrics histogram", "GET", "/-/metrics", nil, 200, `cdnlab_time_to_first_byte_seconds_bucket{node="paris-1",tier="edge",le="0.005"} 1`},
 		{"metrics answers", "GET", "/-/metrics", nil, 200, `cdnlab_dns_answers_total{node="paris-1",pop="paris",tier="edge"} 1`},
 		{"metrics cache", "GET", "/-/metrics", nil, 200, `cdnlab_cache_budget_bytes{node="paris-1",tier="edge"} 5`},
+		{"metrics of a site", "GET", "/-/metrics", nil, 200, `cdnlab_site_responses_total{class="2xx",node="paris-1",site="www.cdn.test",tier="edge"} 1`},
+		{"hits of a site", "GET", "/-/metrics", nil, 200, `cdnlab_site_hits_total{node="paris-1",site="www.cdn.test",tier="edge"} 1`},
+		{"bytes of a site", "GET", "/-/metrics", nil, 200, `cdnlab_site_sent_bytes_total{node="paris-1",site="www.cdn.test",tier="edge"} 10`},
+		{"histogram of a site", "GET", "/-/metrics", nil, 200, `cdnlab_site_time_to_first_byte_seconds_bucket{node="paris-1",site="www.cdn.test",tier="edge",le="0.005"} 1`},
+		{"metrics of a place", "GET", "/-/metrics", nil, 200, `cdnlab_place_responses_total{class="3xx",node="paris-1",place="tokyo",tier="edge"} 1`},
+		{"hits of a place", "GET", "/-/metrics", nil, 200, `cdnlab_place_hits_total{node="paris-1",place="tokyo",tier="edge"} 1`},
+		{"bytes of a place", "GET", "/-/metrics", nil, 200, `cdnlab_place_sent_bytes_total{node="paris-1",place="tokyo",tier="edge"} 7`},
+		{"histogram of a place", "GET", "/-/metrics", nil, 200, `cdnlab_place_time_to_first_byte_seconds_bucket{node="paris-1",place="tokyo",tier="edge",le="0.005"} 1`},
+		{"places in stats", "GET", "/-/stats", nil, 200, `"places":{"tokyo":{"status":{"3xx":1},"hits":1,"bytes":7,"ttfb":{"count":1,"sum_us":1000,`},
 		{"change refused", "POST", "/-/stats", nil, 405, "GET and HEAD only"},
 		{"not mine", "GET", "/-/objects", nil, 418, ""},
 		{"a site's path", "GET", "/hello.txt", nil, 418, ""},

@@ -7,9 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"cdnlab/topology"
 )
 
 // hitRequest is a request as browsers make it.
@@ -127,3 +131,52 @@ func BenchmarkMiss(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFetch is the handler's part of a miss; what is upstream answers out of memory.
+func BenchmarkFetch(b *testing.B) {
+	f := prepare(b, setup{}, fresh)
+	f.parents.origins[0].wrap = nil
+	answer := []byte(reply("200 OK", dated+"Content-Type: application/octet-stream\r\nCache-Control: max-age=3600\r\nETag: \"1024-m64-1-4711-1\"\r\n"+
+		"Last-Modified: Thu, 25 Dec 2025 12:00:00 GMT\r\n", pattern(1024)))
+	f.parents.upstreams[0].dial = func(context.Context, topology.Node) (net.Conn, error) { return &memory{answer: answer}, nil }
+	const fields = " HTTP/1.1\r\nHost: www.cdn.test:8080\r\n\r\n"
+	var requests []*fasthttp.RequestCtx
+	for i := range 64 {
+		requests = append(requests, requestContext(b, f.proxy, fmt.Sprint("GET /", i, fields)))
+	}
+	b.ReportAllocs()
+	var target []byte
+	n := 0
+	for b.Loop() {
+		n++
+		rc := requests[n%len(requests)]
+		target = strconv.AppendInt(append(target[:0], "/s/1024/m64-1-4711-"...), int64(n), 10)
+		rc.Request.Header.SetRequestURIBytes(target)
+		rc.Response.Reset()
+		f.proxy.serve(context.Background(), rc)
+		if rc.Response.StatusCode() != http.StatusOK {
+			b.Fatalf("= %d, want 200", rc.Response.StatusCode())
+		}
+	}
+}
+
+// memory is a connection to a server that answers each request alike.
+type memory struct {
+	net.Conn
+	answer, left []byte
+}
+
+func (m *memory) Write(p []byte) (int, error) {
+	m.left = m.answer
+	return len(p), nil
+}
+
+func (m *memory) Read(p []byte) (int, error) {
+	n := copy(p, m.left)
+	m.left = m.left[n:]
+	return n, nil
+}
+
+func (m *memory) Close() error                     { return nil }
+func (m *memory) SetReadDeadline(time.Time) error  { return nil }
+func (m *memory) SetWriteDeadline(time.Time) error { return nil }

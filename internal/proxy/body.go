@@ -2,12 +2,10 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net/http/httputil"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -15,8 +13,9 @@ import (
 const (
 	lengthUnknown  = -1 // chunked, or until the connection closes
 	maxTrailer     = 16 << 10
-	bodyIdle       = 5 * time.Minute // the longest silence in a body: an event stream may well wait
-	maxLengthField = 18              // digits; any more could overflow
+	bodyIdle       = 5 * time.Minute  // the longest silence in a body without a length that goes through: an event stream may well wait
+	bodyStall      = 10 * time.Second // the same in any other, which the server has whole or will have soon
+	maxLengthField = 18               // digits; any more could overflow
 )
 
 // body reads the body of a response by its framing (RFC 9112 §6.3). It returns io.EOF only after all of it; anything else
@@ -24,42 +23,32 @@ const (
 type body struct {
 	length int64 // lengthUnknown when the framing does not tell it beforehand
 	src    io.Reader
+	known  exactly // room for src
 	idle   time.Duration
 	conn   *upConn
 	n      int64 // bytes read so far
 	done   bool  // all of it was read
+	waited bool  // it did not all come with the head
 	failed bool  // it broke off
 }
 
-// newBody works out the framing of a response to a request of the given method.
-func newBody(c *upConn, h *responseHead, head bool) (*body, error) {
-	b := &body{conn: c, length: lengthUnknown, idle: bodyIdle}
+// init works out the framing of a response to a request of the given method.
+func (b *body) init(c *upConn, h *responseHead, head bool) error {
+	*b = body{conn: c, length: lengthUnknown, idle: bodyIdle}
 	f, length, err := h.framing(head)
 	switch {
 	case err != nil:
-		return nil, err
+		return err
 	case f == FramedByChunks:
 		b.src = &chunks{br: c.br, data: httputil.NewChunkedReader(c.br)}
 	case f == FramedByClose:
 		b.src = untilClose{c.br}
 	default:
-		b.length, b.done = length, length == 0
-		b.src = &exactly{c.br, length}
+		b.length, b.done, b.idle = length, length == 0, bodyStall
+		b.known = exactly{c.br, length}
+		b.src = &b.known
 	}
-	return b, nil
-}
-
-// contentLength reads the values of Content-Length; several that say the same are one (RFC 9112 §6.3).
-func contentLength(values []string) (int64, error) {
-	for _, v := range values {
-		if v != values[0] || v == "" || len(v) > maxLengthField || strings.Trim(v, "0123456789") != "" {
-			return 0, fmt.Errorf("malformed Content-Length %.40q", strings.Join(values, ", "))
-		}
-	}
-	if len(values) == 0 {
-		return lengthUnknown, nil
-	}
-	return strconv.ParseInt(values[0], 10, 64)
+	return nil
 }
 
 // Read reads what has come, waiting if nothing has.
@@ -67,8 +56,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.done {
 		return 0, io.EOF
 	}
+	b.waited = true
 	// Also with something in the buffer, which may be no more than half a chunk's size.
-	if err := b.conn.SetReadDeadline(time.Now().Add(b.idle)); err != nil {
+	if err := b.conn.limit(time.Now(), b.idle); err != nil {
 		return 0, err
 	}
 	n, err := b.src.Read(p)
@@ -78,8 +68,17 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// arrived reports whether all of it is here.
+func (b *body) arrived() bool {
+	left := b.length - b.n
+	return b.done || left >= 0 && left <= int64(b.conn.br.Buffered())
+}
+
 // WriteTo implements io.WriterTo: every piece is written as it comes.
 func (b *body) WriteTo(w io.Writer) (total int64, err error) {
+	if b.arrived() {
+		return b.writeRest(w)
+	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
@@ -98,6 +97,19 @@ func (b *body) WriteTo(w io.Writer) (total int64, err error) {
 			return total, err
 		}
 	}
+}
+
+// writeRest writes what has arrived from where it lies.
+func (b *body) writeRest(w io.Writer) (int64, error) {
+	if b.done {
+		return 0, nil
+	}
+	left := int(b.length - b.n)
+	rest, _ := b.conn.br.Peek(left) // never fails: it is buffered
+	n, err := w.Write(rest)
+	_, _ = b.conn.br.Discard(left) // the same
+	b.n, b.done = b.length, true
+	return int64(n), err
 }
 
 // exactly reads a body of known length.
@@ -145,6 +157,9 @@ func (c *chunks) Read(p []byte) (int, error) {
 		}
 		if size += len(line); size > maxTrailer {
 			return n, errors.New("trailer of the response is too long")
+		}
+		if _, _, err := parseField(bytes.TrimSuffix(line, crlf)); err != nil {
+			return n, err
 		}
 	}
 }

@@ -90,7 +90,7 @@ func TestCollapsing(t *testing.T) {
 			bodies := map[string]bool{}
 			for i, a := range f.crowd(clients, func() { close(gate) }, tt.raw) {
 				if a.status != 200 || a.err != nil {
-					t.Fatalf("client %d = %d, %v, want 200", i, a.status, a.err)
+					t.Fatalf("client %d = %d %q, %v, want 200", i, a.status, a.body, a.err)
 				}
 				bodies[a.body] = true
 			}

@@ -17,12 +17,13 @@ import (
 type content struct {
 	meta   *httpcache.Meta
 	header httpcache.Header
-	size   int64         // lengthUnknown while that is so
-	object *cache.Object // either this
-	store  *cache.Store  // of the object
-	fill   *cache.Fill   // or this
-	pieces *slicer       // of an object in slices
-	aged   bool          // it comes from a cache, here or below: Age belongs to it
+	size   int64            // lengthUnknown while that is so
+	object *cache.Object    // either this
+	store  *cache.Store     // of the object
+	fill   *cache.Fill      // or this
+	pieces *slicer          // of an object in slices
+	aged   bool             // it comes from a cache, here or below: Age belongs to it
+	once   httpcache.Header // fields beside header, for this request alone
 }
 
 func (s *Server) contentOf(ctx context.Context, r *request, o *cache.Object) content {
@@ -164,6 +165,16 @@ func (s *Server) appendContent(r *request, c *content, code int) []byte {
 	if c.varies(r) {
 		b = append(b, varyLine...)
 	}
+	return c.appendPassage(b, r, code)
+}
+
+// appendPassage appends what belongs to the response this time only.
+func (c *content) appendPassage(b []byte, r *request, code int) []byte {
+	for name, value := range c.once.All() {
+		if (code == int(c.meta.Status) || !leftOut(name, code, r)) && !r.replaced(name) {
+			b = appendLine(b, name, value)
+		}
+	}
 	if c.aged {
 		b = appendAge(b, c.meta.Age(r.now))
 	}
@@ -171,14 +182,14 @@ func (s *Server) appendContent(r *request, c *content, code int) []byte {
 }
 
 // leftOut reports whether a stored field does not go with another status than its own: a 304 says nothing about the body that
-// the client has, unless to guide the update of a cache (RFC 9110 §15.4.5), an error has none of it, and several ranges have a type of their own.
+// the client has, unless to guide the update of a cache (RFC 9110 §15.4.5), an error has none of it, and ranges have a Content-Range of their own, several a type.
 func leftOut(name string, code int, r *request) bool {
 	if len(name) < len("Content-") || !strings.EqualFold(name[:len("Content-")], "Content-") {
 		return false
 	}
 	switch {
 	case code == http.StatusPartialContent:
-		return strings.EqualFold(name, "Content-Type") && strings.Contains(r.ask.Range, ",")
+		return strings.EqualFold(name, "Content-Range") || strings.EqualFold(name, "Content-Type") && strings.Contains(r.ask.Range, ",")
 	case code == http.StatusNotModified && !r.clientLike(): // a tier updates what it has stored
 		return strings.EqualFold(name, "Content-Encoding") || strings.EqualFold(name, "Content-Range")
 	}

@@ -132,10 +132,7 @@ func (s *Server) sendEncoded(r *request, c *content, e *cache.Encoded) {
 			}
 		}
 	}
-	if c.aged {
-		b = appendAge(b, c.meta.Age(r.now))
-	}
-	s.send(r, code, b)
+	s.send(r, code, c.appendPassage(b, r, code))
 	if code == http.StatusNotModified {
 		s.finish(r, 0)
 		return

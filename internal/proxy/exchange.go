@@ -30,6 +30,7 @@ const (
 
 // outgoing is a request on its way upstream. Its head is built once and serves every try.
 type outgoing struct {
+	of         *request
 	home       *Upstream        // to be asked before the parents; nil for none
 	head       []byte           // request line and fields, without framing and the empty line
 	isHead     bool             // the method is HEAD
@@ -42,7 +43,8 @@ type outgoing struct {
 	patience   time.Duration    // from its end to the head of the response
 	empty      bool             // has no body though its method may have one: Content-Length says so (RFC 9110 §8.6)
 	body       requestBody
-	interim    func(*responseHead) // takes 1xx responses but 100, which answers this node's own Expect, and 101
+	again      func() bool         // asks for one more try within the node's budget
+	parents    [maxTries]*Upstream // room for those to try
 }
 
 // unasked finds an answer that the request does not allow: taken for one to another request, it would do harm.
@@ -65,29 +67,39 @@ type response struct {
 	responseHead
 	from   *Upstream
 	conn   *upConn
-	body   *body
-	upload *upload       // of the request's body, while that goes on beside the response
-	took   time.Duration // until the head was here
-	behind bool          // may be of before a purge: it must not be stored
+	body   body
+	upload *upload          // of the request's body, while that goes on beside the response
+	came   time.Time        // when the head was here
+	took   time.Duration    // until then
+	behind bool             // may be of before a purge: it must not be stored
+	at     journal.Position // that it says to have seen; zero when it does not say
 }
 
 // exchange sends a request on one connection and reads the head of the response. A kept connection that turns out to be
-// closed is replaced by a new one when the request may be repeated; other failures are the caller's to judge.
-func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, error) {
-	began := time.Now()
+// closed is replaced by a new one when the request may be repeated; other failures are the caller's to judge. began is now.
+func (u *Upstream) exchange(ctx context.Context, out *outgoing, began time.Time) (*response, error) {
+	now := began
 	for fresh := false; ; fresh = true {
-		c, err := u.connect(ctx, out, fresh)
+		c, err := u.connect(ctx, out, fresh, now)
 		if err != nil {
 			u.stats.Fetch(stats.Fetch{To: u.Node.Kind, Err: true})
 			return nil, err
 		}
-		resp, err := u.roundTrip(c, out)
+		if !c.used { // to connect takes its time
+			now = time.Now()
+		}
+		resp, err := u.roundTrip(c, out, now)
 		if err == nil {
-			resp.took = time.Since(began)
+			resp.came = time.Now()
+			resp.took = resp.came.Sub(began)
 			return resp, nil
 		}
-		stale := c.used && out.repeatable && !timedOut(err)
-		u.put(c, false)
+		spoilt := err == errSpoilt
+		stale := !spoilt && c.used && out.repeatable && !timedOut(err) && out.again() // it may as well be the server that fails
+		u.put(c, false, now)
+		if spoilt {
+			continue
+		}
 		if !stale {
 			u.stats.Fetch(stats.Fetch{To: u.Node.Kind, Err: !isClients(err)})
 			return nil, err
@@ -97,14 +109,14 @@ func (u *Upstream) exchange(ctx context.Context, out *outgoing) (*response, erro
 }
 
 // connect returns a connection that is good enough for the request: one that cannot be repeated needs more certainty. What has
-// come on an idle connection would be taken for the answer.
-func (u *Upstream) connect(ctx context.Context, out *outgoing, fresh bool) (*upConn, error) {
-	c, err := u.get(ctx, fresh)
-	if err != nil || !c.used || c.alive() && (out.repeatable || time.Since(c.since) < recent) {
+// come on an idle connection would be taken for the answer; ask looks at that itself.
+func (u *Upstream) connect(ctx context.Context, out *outgoing, fresh bool, now time.Time) (*upConn, error) {
+	c, err := u.get(ctx, fresh, now)
+	if err != nil || !c.used || (out.repeatable || now.Sub(c.since) < recent) && (c.asks(out) || c.alive()) {
 		return c, err
 	}
-	u.put(c, false)
-	return u.get(ctx, true)
+	u.put(c, false, now)
+	return u.get(ctx, true, now)
 }
 
 func timedOut(err error) bool {
@@ -112,8 +124,8 @@ func timedOut(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-func (u *Upstream) roundTrip(c *upConn, out *outgoing) (*response, error) {
-	up, err := send(c, out)
+func (u *Upstream) roundTrip(c *upConn, out *outgoing, now time.Time) (*response, error) {
+	up, err := send(c, out, now)
 	if err != nil {
 		return nil, err
 	}
@@ -137,16 +149,16 @@ func (r *response) read(out *outgoing) (err error) {
 		}
 		if r.status >= 200 || r.status == 101 && out.upgrade {
 			if err = out.unasked(&r.responseHead); err == nil {
-				r.body, err = newBody(r.conn, &r.responseHead, out.isHead)
+				err = r.body.init(r.conn, &r.responseHead, out.isHead)
 			}
 			return err
 		}
 		switch r.status {
-		case 100:
+		case 100: // answers this node's own Expect
 		case 101:
 			return errors.New("the server switched protocols unasked")
 		default:
-			out.interim(&r.responseHead)
+			passInterim(out.of, &r.responseHead)
 		}
 	}
 	return fmt.Errorf("more than %d interim responses", maxInterim)
@@ -158,25 +170,21 @@ func (r *response) close() {
 		return
 	}
 	r.upload.stop()
-	if r.arrived() {
-		_, _ = io.Copy(io.Discard, r.body) // an end that is here already costs nothing
+	if r.body.arrived() {
+		_, _ = r.body.writeRest(io.Discard) // an end that is here already costs nothing
 	}
-	keep := r.body.done && r.status != 101 && !r.http10 && r.conn.br.Buffered() == 0 && (r.upload == nil || r.upload.err == nil)
-	for v := range r.header.Values("Connection") {
-		keep = keep && !hasToken(v, "close")
-	}
+	keep := r.body.done && r.status != 101 && !r.http10 && !r.closing && r.conn.br.Buffered() == 0 && (r.upload == nil || r.upload.err == nil)
 	r.from.stats.Fetch(stats.Fetch{To: r.from.Node.Kind, Err: r.body.failed || r.ofTier(), Bytes: r.body.n})
 	r.from.stats.Flow(topology.Ref{Kind: r.from.Node.Kind, Name: r.from.Node.Group}, r.body.n, r.took)
-	r.from.put(r.conn, keep)
+	ended := r.came
+	if r.body.waited {
+		ended = time.Now()
+	}
+	r.from.put(r.conn, keep, ended)
 }
 
-// begun reports whether some of the body is here already, arrived whether all of it is.
+// begun reports whether some of the body is here already.
 func (r *response) begun() bool { return r.body.done || r.conn.br.Buffered() > 0 }
-
-func (r *response) arrived() bool {
-	left := r.body.length - r.body.n
-	return r.body.done || left >= 0 && left <= int64(r.conn.br.Buffered())
-}
 
 // WriteTo sends the body as it comes.
 func (r *response) WriteTo(w io.Writer) (int64, error) { return r.body.WriteTo(w) }
@@ -193,7 +201,17 @@ func hasToken(list, member string) bool {
 
 // send writes the request. A body that is not at hand goes on being sent beside the response: a server may answer while it
 // reads, or without reading all.
-func send(c *upConn, out *outgoing) (*upload, error) {
+func send(c *upConn, out *outgoing, now time.Time) (*upload, error) {
+	if c.asks(out) {
+		if err := c.limit(now, out.patience); err != nil {
+			return nil, err
+		}
+		head := out.head // it has room behind it
+		if out.empty {
+			head = append(head, "Content-Length: 0\r\n"...)
+		}
+		return nil, c.ask(append(head, crlf...))
+	}
 	bw := writers.Get().(*bufio.Writer)
 	bw.Reset(rolling{c})
 	_, _ = bw.Write(out.head) // an error stays in bw until Flush
@@ -228,7 +246,7 @@ func send(c *upConn, out *outgoing) (*upload, error) {
 	if err := bw.Flush(); err != nil {
 		return nil, err
 	}
-	return nil, c.SetReadDeadline(time.Now().Add(out.patience))
+	return nil, c.limit(time.Now(), out.patience)
 }
 
 // rolling is a connection on which each write has a time limit of its own.

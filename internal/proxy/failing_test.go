@@ -74,6 +74,37 @@ func TestACrowdAtAFailingApp(t *testing.T) {
 	}
 }
 
+func TestACrowdAtABodyThatBreaksOff(t *testing.T) {
+	f := start(t, setup{}, func(c *call) bool {
+		return c.write("HTTP/1.1 200 OK\r\n", dated, "Cache-Control: max-age=60\r\nContent-Length: 10\r\n\r\nhalf") && false
+	})
+	for i, a := range f.crowd(200, func() {}, func(int) string { return requestHead11("GET", "/a") }) {
+		if a.status == 200 && a.err == nil {
+			t.Fatalf("client %d took %q for a whole body", i, a.body)
+		}
+	}
+	for range 200 {
+		f.get("/a")
+	}
+	if n := f.origin().count(); n > 20 {
+		t.Errorf("400 requests became %d at the origin, want at most 20", n)
+	}
+}
+
+// A kept connection that the server closes over each request could double what it is sent.
+func TestTriesOnNewConnectionsAreWithinTheBudget(t *testing.T) {
+	f := start(t, setup{}, func(c *call) bool {
+		return c.number%2 == 1 && c.write(reply("200 OK", "Cache-Control: no-store\r\n", "hello"))
+	})
+	const requests = 300
+	for i := range requests {
+		f.get(fmt.Sprint("/", i))
+	}
+	if n := f.origin().count(); n > requests*12/10+20 {
+		t.Errorf("%d requests became %d at the origin, want at most a fifth more and 20", requests, n)
+	}
+}
+
 // What one client brings about is not what others get.
 func TestAFailureIsNotShared(t *testing.T) {
 	f := start(t, setup{}, func(c *call) bool {
@@ -129,5 +160,42 @@ func TestTriesStayWithinTheBudget(t *testing.T) {
 	}
 	if answered < 45 {
 		t.Errorf("with two dead parents %d of 100 were answered, want the half that the third does", answered)
+	}
+}
+
+// What one client sends may make an app hang: others who want the same do not hang with it.
+func TestOthersDoNotWaitForAHangingRequest(t *testing.T) {
+	f := start(t, setup{patience: 3 * time.Second}, func(c *call) bool {
+		if c.field("X-Evil") != "" {
+			return hang(c)
+		}
+		return fresh(c)
+	})
+	evil := f.connect()
+	evil.send(requestHead11("GET", "/a", "X-Evil: 1"))
+	f.wait("the app to hang", func() bool { return f.origin().count() == 1 })
+	same := func(int) string { return requestHead11("GET", "/a") }
+	for i, a := range f.crowd(20, func() {}, same) {
+		if a.status != 200 {
+			t.Errorf("client %d = %d %q, want 200", i, a.status, a.body)
+		}
+	}
+	if n := f.origin().count(); n != 2 {
+		t.Errorf("the app was asked %d times, want twice", n)
+	}
+	if a := evil.read("GET"); a.status != 504 {
+		t.Errorf("the one who made it hang = %d, want 504", a.status)
+	}
+}
+
+func TestACrowdAtAnAppThatHangs(t *testing.T) {
+	f := start(t, setup{patience: 300 * time.Millisecond}, hang)
+	for i, a := range f.crowd(50, func() {}, func(int) string { return requestHead11("GET", "/a") }) {
+		if a.status != 504 {
+			t.Errorf("client %d = %d, want 504", i, a.status)
+		}
+	}
+	if n := f.origin().count(); n > 20 {
+		t.Errorf("50 clients became %d requests at the app, want at most 20", n)
 	}
 }

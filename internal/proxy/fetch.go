@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
@@ -23,11 +25,17 @@ type answer struct {
 
 	result stats.Result
 	status int              // received from upstream; 0 when nothing came
-	below  httpcache.Header // fields that came with it, for what the tiers below say in them
+	below  httpcache.Header // fields that came with it, for what the tiers below say in them; "" when they say nothing
+	aged   bool             // it came with an Age
+	once   httpcache.Header // those that are for the one who fetched it alone
 	vary   string
 	stored bool
+	soon   bool   // it was not stored, but is likely to be the next time
 	detail string // why it was not stored, or what went wrong
 	again  bool   // others who asked at the same time may fare better
+
+	slice int64 // that the stream begins with
+	part  bool  // and ends with
 }
 
 // fetch answers a GET or HEAD that the store alone cannot. old is what it holds, if that is only to be validated.
@@ -35,6 +43,7 @@ func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd h
 	r.out.status.Fwd = fwd
 	a, hash := &r.ask, hash(r.key)
 	why := s.failing(r)
+	apart, _ := s.apart.has(hash, r.start)
 	switch {
 	case why != nil:
 		s.sendAnswer(ctx, r, s.instead(r, old, why), old)
@@ -42,7 +51,7 @@ func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd h
 		s.fetchHead(ctx, r, old)
 	case a.NoStore:
 		s.relay(ctx, r, stats.Miss, nil, nil)
-	case !r.site.Cache.Collapse, a.NoCache, a.MaxAge >= 0, a.MinFresh >= 0, s.apart.has(hash, r.start):
+	case !r.site.Cache.Collapse, a.NoCache, a.MaxAge >= 0, a.MinFresh >= 0, apart:
 		s.alone(ctx, r, old)
 	default:
 		s.together(ctx, r, r.key, old)
@@ -57,9 +66,7 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 		s.sendAnswer(ctx, r, a, old)
 		return
 	}
-	select {
-	case <-f.landed:
-	case <-ctx.Done():
+	if f = s.await(ctx, r, f, old); f == nil {
 		s.fail(r, s.stopping())
 		return
 	}
@@ -71,14 +78,50 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 	case f.vary != "" && len(key) == len(r.key): // the answer was for another variant: meet those who want the same
 		variant := append(append(bytes.Clone(key), 0), httpcache.AppendVariant(nil, f.vary, &r.ask)...)
 		s.together(ctx, r, variant, old)
-	case f.bad && r.waits < failuresInRow: // the next fetch may fare better, or be the last for a moment
+	case f.soon && !r.again:
+		r.again = true
+		r.out.status.Collapsed = false
+		s.together(ctx, r, key, old)
+	case (f.bad || f.fill != nil && f.fill.Failed()) && r.waits < failuresInRow: // the next fetch may fare better, or be the last for a moment
 		r.waits++
 		r.out.status.Collapsed = false
+		s.flights.leave(f) // it may not have been told yet
 		s.fetch(ctx, r, old, r.out.status.Fwd)
 	default:
 		r.out.status.Collapsed = false
 		s.alone(ctx, r, old)
 	}
+}
+
+// await waits for a flight to land. It may be by what its request says that it hangs: when it takes long, the request of one of those
+// who wait goes upstream too, and the one that lands first is returned. It is nil when this node stops.
+func (s *Server) await(ctx context.Context, r *request, f *flight, old *cache.Object) *flight {
+	late := time.NewTimer(s.crowdPatience() - time.Since(f.began))
+	defer late.Stop()
+	select {
+	case <-f.landed:
+		return f
+	case <-ctx.Done():
+		return nil
+	case <-late.C:
+	}
+	other, first := s.flights.second(f)
+	if first {
+		s.fetchBeside(ctx, r, other, old, func() {})
+	}
+	select {
+	case <-f.landed:
+		return f
+	case <-other.landed:
+		return other
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// crowdPatience is how long those who wait for a fetch leave it at that.
+func (s *Server) crowdPatience() time.Duration {
+	return cmp.Or(s.cfg.Patience, headTimeout) / 3
 }
 
 // sendShared answers with what a flight has brought, if that may be.
@@ -106,7 +149,8 @@ func (s *Server) sendShared(ctx context.Context, r *request, f *flight) bool {
 
 // alone fetches for this request only. A conditional or range request for what is not stored goes as the client sent it.
 func (s *Server) alone(ctx context.Context, r *request, old *cache.Object) {
-	asked := old == nil && (r.ask.Conditional || r.ask.Range != "") && s.apart.has(hash(r.key), r.start)
+	apart, useful := s.apart.has(hash(r.key), r.start)
+	asked := old == nil && (r.ask.Conditional || r.ask.Range != "") && (r.retried || apart && !useful)
 	s.sendAnswer(ctx, r, s.get(ctx, r, nil, old, want{whole: !asked}), old)
 }
 
@@ -128,7 +172,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 	if err != nil {
 		why := s.noAnswer(r, err)
 		if ctx.Err() == nil && !isClients(err) {
-			s.fetched(r, why)
+			s.fetched(failureKey(r), why)
 		}
 		return s.landed(f, s.instead(r, old, why))
 	}
@@ -139,9 +183,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		return s.landed(f, s.instead(r, old, failureOf(resp)))
 	}
 	if httpcache.Failing(resp.status) {
-		s.fetched(r, refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", resp.from.Node.Name, resp.status))
-	} else {
-		s.fetched(r, nil)
+		s.fetched(failureKey(r), refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", resp.from.Node.Name, resp.status))
 	}
 	rr := httpcache.Response{Status: resp.status, Header: resp.header, RequestTime: sent.UnixNano(), ResponseTime: r.now}
 	if resp.status == http.StatusNotModified && (w.noneMatch != "" || w.modifiedSince != "") {
@@ -149,11 +191,12 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		adm, matched := httpcache.Freshen(&stored, &r.ask, &rr, &r.site.policy)
 		resp.close()
 		s.judge(&adm, r.site)
+		s.fetched(failureKey(r), nil)
 		if !matched { // of something else: the stored response is of no use
 			return s.get(ctx, r, f, nil, want{whole: true})
 		}
-		a := &answer{object: s.store.Replace(old, adm), result: stats.Revalidated, status: resp.status, below: resp.header,
-			vary: adm.Meta.Vary, stored: adm.Stored, detail: adm.Detail}
+		a := &answer{object: s.store.Replace(old, adm), result: stats.Revalidated, status: resp.status, below: resp.below(), aged: resp.aged,
+			once: adm.Once, vary: adm.Meta.Vary, stored: adm.Stored, detail: adm.Detail}
 		return s.landed(f, a)
 	}
 	if asksSlice && resp.status == http.StatusPartialContent {
@@ -161,7 +204,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 			return a
 		}
 		resp.close()
-		s.apart.mark(hash(r.key), r.start)
+		s.apart.mark(hash(r.key), r.start, false)
 		return s.get(ctx, r, f, nil, want{})
 	}
 	return s.take(r, f, resp, &rr, ticket)
@@ -173,7 +216,7 @@ func (s *Server) unstored(ctx context.Context, r *request, f *flight, resp *resp
 		resp.close()
 		return s.get(ctx, r, f, nil, want{})
 	}
-	return s.landed(f, &answer{resp: resp, result: stats.Miss, status: resp.status, below: resp.header, detail: behindDetail, again: true})
+	return s.landed(f, &answer{resp: resp, result: stats.Miss, status: resp.status, below: resp.below(), aged: resp.aged, detail: behindDetail, again: true})
 }
 
 func (s *Server) landed(f *flight, a *answer) *answer {
@@ -185,17 +228,20 @@ func (s *Server) landed(f *flight, a *answer) *answer {
 func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Response, ticket cache.Ticket) *answer {
 	adm := httpcache.Admit(&r.ask, rr, &r.site.policy)
 	s.judge(&adm, r.site)
-	if adm.Stored && isEventStream(resp.header) {
+	if adm.Stored && resp.events {
 		adm = httpcache.Admission{Meta: adm.Meta, Detail: "an event stream has no end to wait for"}
 	}
-	a := &answer{result: stats.Miss, status: resp.status, below: resp.header, vary: adm.Meta.Vary, detail: adm.Detail}
+	c := cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: resp.body.length, Ticket: ticket}
+	s.filter(r, &c, resp)
+	adm = c.Admission
+	a := &answer{result: stats.Miss, status: resp.status, below: resp.below(), aged: resp.aged, once: adm.Once, vary: adm.Meta.Vary, detail: adm.Detail, soon: r.soon}
 	if adm.Stored && s.slices(resp, &adm.Meta) {
-		resp.body.idle = stallLimit
-		a.object, a.stream, a.stored = s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, resp.body.length), resp, true
+		resp.body.idle = bodyStall
+		a.object, a.stream, a.stored = s.store.PutSliced(c, resp.body.length), resp, true
 		return s.landed(f, a)
 	}
 	if adm.Stored {
-		a.fill = s.store.Begin(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: resp.body.length, Ticket: ticket})
+		a.fill = s.store.Begin(c)
 		if a.stored = a.fill.Storing(); !a.stored {
 			a.fill.Abort(cache.ErrClosed)
 			a.fill, a.detail = nil, "the response is too large for the cache"
@@ -204,16 +250,20 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	var anyone httpcache.Ask // what this client asks for beyond that is its own affair
 	anyone.Reset([]byte(http.MethodGet))
 	passing := resp.status == http.StatusRequestedRangeNotSatisfiable || httpcache.Failing(resp.status) // says nothing of the next answer
-	if a.fill == nil && !passing || a.fill != nil && httpcache.Decide(r.now, &adm.Meta, &anyone).Outcome == httpcache.Revalidate {
-		s.apart.mark(hash(r.key), r.start)
+	if a.fill == nil && !passing && !a.soon || a.fill != nil && httpcache.Decide(r.now, &adm.Meta, &anyone).Outcome == httpcache.Revalidate {
+		s.apart.mark(hash(r.key), r.start, r.refused != nil && !r.refused.Final)
 	}
 	if a.fill == nil {
+		if !httpcache.Failing(resp.status) {
+			s.fetched(failureKey(r), nil)
+		}
 		a.resp = resp
 		return s.landed(f, a)
 	}
-	resp.body.idle = stallLimit
-	if resp.arrived() {
-		if a.object = copyFill(resp, a.fill); a.object != nil {
+	resp.body.idle = bodyStall
+	key := failureKey(r)
+	if resp.body.arrived() {
+		if a.object = s.copyFill(resp, a.fill, key); a.object != nil {
 			a.fill = nil
 		}
 		return s.landed(f, a)
@@ -221,15 +271,22 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	s.flights.land(f, a, true)
 	s.tasks.Go(func() {
 		defer s.flights.leave(f)
-		copyFill(resp, a.fill)
+		s.copyFill(resp, a.fill, key)
 	})
 	return a
 }
 
-// copyFill stores a body as it arrives; one that breaks off is not stored.
-func copyFill(resp *response, fill *cache.Fill) *cache.Object {
+// copyFill stores a body as it arrives; one that breaks off is not stored, and a failure of the fetch that has the failureKey.
+func (s *Server) copyFill(resp *response, fill *cache.Fill, key uint64) *cache.Object {
 	defer resp.close()
-	if _, err := resp.body.WriteTo(fill); err != nil {
+	_, err := resp.body.WriteTo(fill)
+	switch {
+	case resp.body.failed:
+		s.fetched(key, refuse(http.StatusBadGateway, "the answer of %s broke off several times in a row; it is not asked for a moment: %v", resp.from.Node.Name, rootOf(err)))
+	case !httpcache.Failing(resp.status):
+		s.fetched(key, nil)
+	}
+	if err != nil {
 		fill.Abort(err)
 		return nil
 	}
@@ -238,11 +295,6 @@ func copyFill(resp *response, fill *cache.Fill) *cache.Object {
 		return nil // its readers know
 	}
 	return obj
-}
-
-func isEventStream(h httpcache.Header) bool {
-	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
 }
 
 // instead answers when nothing usable came: with what is stored, though stale, if the rules allow it (RFC 9111 §4.2.4).
@@ -278,7 +330,7 @@ func failureOf(resp *response) *refusal {
 		return why
 	}
 	const most = 4 << 10
-	if text, err := io.ReadAll(io.LimitReader(resp.body, most)); err == nil && len(text) > 0 {
+	if text, err := io.ReadAll(io.LimitReader(&resp.body, most)); err == nil && len(text) > 0 {
 		why.sentence = strings.TrimRight(string(text), "\n")
 	}
 	return why
@@ -296,7 +348,7 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 	case a.resp != nil:
 		s.sendFetched(ctx, r, a)
 	default:
-		c := content{fill: a.fill, aged: a.below.Has("Age")}
+		c := content{fill: a.fill, aged: a.aged}
 		if a.fill != nil {
 			c.meta, c.header, c.size = a.fill.Meta(), a.fill.Header(), a.fill.Length()
 		} else {
@@ -304,9 +356,10 @@ func (s *Server) sendAnswer(ctx context.Context, r *request, a *answer, old *cac
 			c = s.contentOf(ctx, r, a.object)
 			c.aged = aged
 			if a.stream != nil {
-				c.pieces.stream = a.stream
+				c.pieces.stream, c.pieces.next, c.pieces.part = a.stream, a.slice, a.part
 			}
 		}
+		c.once = a.once
 		sent := s.sendContent(r, &c)
 		c.pieces.closeUnread()
 		if !sent { // the body broke off or outgrew the cache before its first reader came
@@ -324,5 +377,5 @@ func (s *Server) sendFetched(ctx context.Context, r *request, a *answer) {
 		s.alone(ctx, r, nil)
 		return
 	}
-	s.sendPassed(r, a.resp)
+	s.sendPassed(r, a.resp, nil)
 }

@@ -59,6 +59,9 @@ type setup struct {
 	encode   bool
 	cache    string // options of www.cdn.test
 	dir      string // of a cache on disk; "" for none
+	feed     Feed   // of the only origin; nil follows none
+
+	admission topology.Admission
 }
 
 // start starts a tier whose parents answer as the scripts say, each on a server of its own.
@@ -113,7 +116,11 @@ func prepare(t testing.TB, set setup, scripts ...script) *tier {
 		set.ram = 64 << 20
 	}
 	node, _ := plan.Node("paris-1")
-	f.proxy = New(Config{Node: node, Topology: top, Listener: ln, Parents: f.parents, RAM: set.ram, MaxHead: 16 << 10, Secret: secret,
+	var feed func(string) Feed
+	if set.feed != nil {
+		feed = func(string) Feed { return set.feed }
+	}
+	f.proxy = New(Config{Feed: feed, Node: node, Topology: top, Listener: ln, Parents: f.parents, RAM: set.ram, Admission: set.admission, MaxHead: 16 << 10, Secret: secret,
 		Stats: f.stats, Log: slog.New(slog.DiscardHandler), Now: f.clock, Drain: set.drain, Record: f.record, Locate: locate,
 		Guard: set.guard, Patience: set.patience, Encode: set.encode, Disk: 256 << 20, CacheDir: set.dir})
 	return f

@@ -75,22 +75,28 @@ func rootOf(err error) error {
 // may be repeated and for those of which nothing was sent. A 5xx that a tier made counts as a failed try, as does an answer of before a
 // purge; when no parent does better, it is the answer.
 func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site, hash uint64) (*response, error) {
-	var room [maxTries]*Upstream
-	start := time.Now()
-	s.budget.Request(s.cfg.Now())
 	var failed tries
 	var last *response
-	parents := room[:0]
+	start, now := time.Now(), s.cfg.Now()
+	s.budget.Request(now)
+	parents := out.parents[:0]
 	if out.home != nil {
 		parents = append(parents, out.home)
 	}
-	for i, u := range s.cfg.Parents.Choose(parents, site, hash, s.cfg.Now()) {
-		if i == maxTries || i > 0 && (time.Since(start) > tryBudget || !s.mayRetry(failed, last)) {
+	began := start
+	for i, u := range s.cfg.Parents.Choose(parents, site, hash, now) {
+		if i > 0 {
+			began = time.Now()
+		}
+		if i == maxTries || i > 0 && (began.Sub(start) > tryBudget || !s.mayRetry(failed, last)) {
 			break
 		}
-		resp, err := u.exchange(ctx, out)
-		if !isClients(err) {
-			s.cfg.Parents.Report(u, err == nil, s.cfg.Now())
+		resp, err := u.exchange(ctx, out, began)
+		switch {
+		case err == nil:
+			s.cfg.Parents.Report(u, true, now) // what answers is well, at whatever time
+		case !isClients(err):
+			s.cfg.Parents.Report(u, false, s.cfg.Now())
 		}
 		if err == nil {
 			resp.behind = out.behind(resp)
@@ -122,10 +128,13 @@ func (s *Server) mayRetry(failed tries, last *response) bool {
 	if last == nil && errors.As(failed[len(failed)-1].err, &dial) {
 		return true
 	}
-	return s.budget.Retry(s.cfg.Now())
+	return s.again()
 }
 
 func isClients(err error) bool {
+	if err == nil {
+		return false
+	}
 	var c clientError
 	return errors.As(err, &c)
 }

@@ -91,7 +91,7 @@ func TestEveryParentFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := start(t, setup{}, tt.scripts...)
 			if a := f.get("/a"); a.status != tt.status || a.body != tt.want || a.header.Get("X-Cache") != "ERROR, paris-1" ||
-				a.header.Get("Cache-Control") != "no-store" || a.header.Get("Cdnlab-Error") != "" {
+				a.header.Get("Cache-Control") != "no-store" || a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Cdnlab-Error") != "" {
 				t.Errorf("= %d %q %v, want %d %q", a.status, a.body, a.header, tt.status, tt.want)
 			}
 			if a := f.get("/a", "Cdnlab-Secret: "+secret); a.header.Get("Cdnlab-Error") != "paris-1" {
@@ -160,6 +160,48 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
+// What Connection nominates does not arrive: no tier may take the answer for what others would get.
+func TestNominatedFieldsKeepAllTiersFromStoring(t *testing.T) {
+	f := start(t, setup{}, func(c *call) bool {
+		return c.write(reply("200 OK", dated+"Cache-Control: max-age=60\r\n", fmt.Sprint(c.number)))
+	})
+	f.get("/a", "Connection: Cookie", "Cookie: a=b")
+	if c := f.origin().asked()[0]; c.field("Cdnlab-Pass") == "" || c.field("Cookie") != "" {
+		t.Errorf("the next tier is sent %q, want Cdnlab-Pass and no Cookie", c.head)
+	}
+	f.get("/a", "Cdnlab-Secret: "+secret, "Cdnlab-Pass: 1") // as the next tier gets it
+	if a := f.get("/a"); a.body != "3" {
+		t.Errorf("another client got answer %s, want one of its own", a.body)
+	}
+	if c := f.origin().asked()[2]; c.field("Cdnlab-Pass") != "" {
+		t.Errorf("an ordinary request is sent as %q", c.head)
+	}
+}
+
+func TestMaxForwards(t *testing.T) {
+	f := start(t, setup{}, func(c *call) bool { return c.write(reply("200 OK", "", c.field("Max-Forwards"))) })
+	tests := []struct {
+		method, value string
+		want          string // what the app is told
+		asked         bool
+	}{
+		{"OPTIONS", "0", "", false},
+		{"OPTIONS", "1", "0", true},
+		{"OPTIONS", "5", "4", true},
+		{"OPTIONS", "5", "4", true}, // the same once more
+		{"OPTIONS", "many", "many", true},
+		{"DELETE", "0", "0", true},
+	}
+	c := f.connect()
+	for _, tt := range tests {
+		before := f.origin().count()
+		a := c.do(tt.method, "/a", "Max-Forwards: "+tt.value)
+		if asked := f.origin().count() > before; a.status != 200 || a.body != tt.want || asked != tt.asked || !asked && a.header.Get("Allow") == "" {
+			t.Errorf("%s with %s = %d %q, asked upstream: %v; want 200 %q, %v, and Allow from this node", tt.method, tt.value, a.status, a.body, asked, tt.want, tt.asked)
+		}
+	}
+}
+
 // Other parents than those that Choose names in time are not tried.
 func TestTriesAreBounded(t *testing.T) {
 	f := start(t, setup{}, silent)
@@ -202,5 +244,28 @@ func TestFieldsPassUnchanged(t *testing.T) {
 	body := make([]byte, 5)
 	if _, err := io.ReadFull(c.br, body); err != nil || string(body) != "hello" {
 		t.Errorf("body = %q, %v, want hello", body, err)
+	}
+}
+
+func TestFieldsGoUpstreamAsEachRequestHasThem(t *testing.T) {
+	f := start(t, setup{}, fresh)
+	c := f.connect()
+	for i, tt := range []struct {
+		lines      []string
+		want, none string // X-A and If-None-Match as the origin gets them
+	}{
+		{[]string{"X-A: 1"}, "1", ""},
+		{[]string{"X-A: 1"}, "1", ""},
+		{[]string{"X-A: 1", `If-None-Match: "v"`}, "1", ""}, // what fills the cache is wanted whole
+		{[]string{"X-A: 2", "X-A: 3"}, "2|3", ""},
+		{nil, "", ""},
+		{[]string{"X-A: 4", "Cache-Control: no-store", `If-None-Match: "v"`}, "4", `"v"`},
+		{[]string{"X-A: 4"}, "4", ""},
+	} {
+		c.do("GET", fmt.Sprint("/", i), tt.lines...)
+		asked := f.origin().asked()
+		if got := asked[len(asked)-1]; len(asked) != i+1 || got.field("X-A") != tt.want || got.field("If-None-Match") != tt.none {
+			t.Errorf("request %d with %q: the origin gets\n%s", i, tt.lines, got.head)
+		}
 	}
 }

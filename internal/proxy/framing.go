@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
+
+	"cdnlab/internal/httpcache"
 )
 
 // Framing tells where the body of a response ends (RFC 9112 §6.3).
@@ -63,29 +67,53 @@ func bareLF(b []byte) bool {
 
 // framing works out where the body of a response ends.
 func (h *responseHead) framing(isHead bool) (Framing, int64, error) {
-	var codings, lengths []string
-	for name, value := range h.header.All() {
-		switch {
-		case strings.EqualFold(name, "Transfer-Encoding"):
-			codings = append(codings, value)
-		case strings.EqualFold(name, "Content-Length"):
-			lengths = append(lengths, value)
-		}
-	}
-	length, err := contentLength(lengths)
 	switch {
-	case err != nil:
-		return 0, 0, err
-	case len(codings) > 0 && (len(lengths) > 0 || h.http10):
+	case h.lengths > 0 && h.length == badLength || h.lengths > 1 && !alike(h.header.Values("Content-Length")):
+		return 0, 0, fmt.Errorf("malformed Content-Length %.40q", joined(h.header, "Content-Length"))
+	case h.codings > 0 && (h.lengths > 0 || h.http10):
 		return 0, 0, errors.New("the response has two framings: Transfer-Encoding beside Content-Length or in HTTP/1.0")
-	case len(codings) > 1 || len(codings) == 1 && !strings.EqualFold(codings[0], "chunked"):
-		return 0, 0, fmt.Errorf("the response has the unknown transfer coding %.40q", strings.Join(codings, ", "))
+	case h.codings > 1 || h.codings == 1 && !h.chunked:
+		return 0, 0, fmt.Errorf("the response has the unknown transfer coding %.40q", joined(h.header, "Transfer-Encoding"))
 	case isHead || h.status < 200 || h.status == 204 || h.status == 304:
 		return FramedByLength, 0, nil
-	case len(codings) == 1:
+	case h.codings == 1:
 		return FramedByChunks, 0, nil
-	case len(lengths) > 0:
-		return FramedByLength, length, nil
+	case h.status == 205 && h.length > 0: // clients differ in whether they read it (RFC 9110 §15.3.6)
+		return 0, 0, errors.New("the response has the status 205 and content")
+	case h.lengths > 0:
+		return FramedByLength, h.length, nil
 	}
 	return FramedByClose, 0, nil
+}
+
+// parseLength reads a Content-Length; badLength for what is none.
+func parseLength(value []byte) (n int64) {
+	if len(value) == 0 || len(value) > maxLengthField {
+		return badLength
+	}
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return badLength
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return n
+}
+
+// alike reports whether several lengths are the same to the letter, which makes them one (RFC 9112 §6.3).
+func alike(values iter.Seq[string]) bool {
+	first, n := "", 0
+	for v := range values {
+		if n++; n == 1 {
+			first = v
+		}
+		if v != first {
+			return false
+		}
+	}
+	return true
+}
+
+func joined(h httpcache.Header, name string) string {
+	return strings.Join(slices.Collect(h.Values(name)), ", ")
 }

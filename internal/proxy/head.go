@@ -16,9 +16,63 @@ const maxResponseHead = 64 << 10
 // responseHead is a parsed status line and header section.
 type responseHead struct {
 	status int
-	reason string
 	http10 bool
 	header httpcache.Header // as it came: order, case and repetition kept
+	noticed
+}
+
+// noticed is what this package goes by in the fields of a response: they are looked at once, while they are read.
+type noticed struct {
+	length  int64 // of the first Content-Length; badLength for one that is no number
+	lengths int   // fields of that name
+	codings int   // fields that are Transfer-Encoding
+	chunked bool  // the last of them is "chunked"
+	closing bool  // the connection ends with the response
+	aged    bool  // there is an Age
+	events  bool  // it is an event stream
+	told    bool  // a cache below has said something of its own: Cache-Status or Server-Timing
+}
+
+// badLength is no length of a body.
+const badLength = -2
+
+// notice takes one field into account.
+func (n *noticed) notice(name, value []byte) {
+	switch len(name) {
+	case len("Age"):
+		n.aged = n.aged || equalFold(name, "Age")
+	case len("Connection"):
+		n.closing = n.closing || equalFold(name, "Connection") && hasToken(string(value), "close")
+	case len("Cache-Status"): // and len("Content-Type")
+		n.told = n.told || equalFold(name, "Cache-Status")
+		n.events = n.events || equalFold(name, "Content-Type") && isEventStream(value)
+	case len("Server-Timing"):
+		n.told = n.told || equalFold(name, "Server-Timing")
+	case len("Content-Length"):
+		if equalFold(name, "Content-Length") {
+			if n.lengths++; n.lengths == 1 {
+				n.length = parseLength(value)
+			}
+		}
+	case len("Transfer-Encoding"):
+		if equalFold(name, "Transfer-Encoding") {
+			n.codings++
+			n.chunked = equalFold(value, "chunked")
+		}
+	}
+}
+
+func isEventStream(contentType []byte) bool {
+	mediaType, _, _ := bytes.Cut(contentType, semicolon)
+	return equalFold(bytes.TrimSpace(mediaType), "text/event-stream")
+}
+
+// below are the fields out of which the response is told on what the caches below have said.
+func (h *responseHead) below() httpcache.Header {
+	if !h.told {
+		return ""
+	}
+	return h.header
 }
 
 // readHead reads the head of a response. It is strict (RFC 9112 §2.2, §5): what another recipient could read differently is
@@ -49,39 +103,72 @@ var (
 
 // parseHead parses a complete head, which ends with an empty line.
 func parseHead(raw []byte) (h responseHead, err error) {
-	line, rest, _ := bytes.Cut(raw, crlf)
-	if h, err = parseStatusLine(string(line)); err != nil {
+	line, rest := cutLine(raw)
+	if h, err = parseStatusLine(line); err != nil {
 		return h, err
 	}
-	fields := make([]byte, 0, len(rest))
-	for {
-		line, rest, _ = bytes.Cut(rest, crlf)
-		if len(line) == 0 {
-			h.header = httpcache.Header(fields)
-			return h, nil
-		}
+	fields, plain := rest[:len(rest)-len(crlf)], true
+	for rest := fields; len(rest) > 0; {
+		line, rest = cutLine(rest)
 		name, value, err := parseField(line)
 		if err != nil {
 			return h, err
 		}
-		fields = httpcache.AppendField(fields, name, value)
+		if isPlain(value) {
+			value = value[1:]
+		} else {
+			plain, value = false, bytes.Trim(value, " \t")
+		}
+		h.notice(name, value)
 	}
+	if plain { // as most servers write it, it is a Header already
+		h.header = httpcache.Header(fields)
+	} else {
+		h.header = rewritten(fields)
+	}
+	return h, nil
+}
+
+// isPlain reports whether a value is as AppendField writes it: behind one space, and with none around it.
+func isPlain(value []byte) bool {
+	n := len(value)
+	return n > 0 && value[0] == ' ' && (n == 1 || value[1] > ' ' && value[n-1] > ' ')
+}
+
+// rewritten makes a Header of fields that were found correct.
+func rewritten(fields []byte) httpcache.Header {
+	b := make([]byte, 0, len(fields)+len(fields)/8)
+	for len(fields) > 0 {
+		line, rest, _ := bytes.Cut(fields, crlf)
+		name, value, _ := bytes.Cut(line, colon)
+		b, fields = httpcache.AppendField(b, name, value), rest
+	}
+	return httpcache.Header(b)
+}
+
+// cutLine cuts a line off the beginning of a head. One with a bare LF keeps it, and is refused for it.
+func cutLine(b []byte) (line, rest []byte) {
+	if end := bytes.IndexByte(b, '\n'); end > 0 && b[end-1] == '\r' {
+		return b[:end-1], b[end+1:]
+	}
+	line, rest, _ = bytes.Cut(b, crlf)
+	return line, rest
 }
 
 // parseStatusLine reads "HTTP/1.1 200 OK" (RFC 9112 §4); the reason may be empty, and so may the space before it be missing.
-func parseStatusLine(line string) (h responseHead, err error) {
+func parseStatusLine(line []byte) (h responseHead, err error) {
 	bad := func() (responseHead, error) { return h, fmt.Errorf("malformed status line %.80q", line) }
 	if len(line) < len("HTTP/1.1 200") || !validValue(line) {
 		return bad()
 	}
-	switch line[:len("HTTP/1.1 ")] {
+	switch string(line[:len("HTTP/1.1 ")]) {
 	case "HTTP/1.1 ":
 	case "HTTP/1.0 ":
 		h.http10 = true
 	default:
 		return bad()
 	}
-	for _, c := range []byte(line[9:12]) {
+	for _, c := range line[9:12] {
 		if c < '0' || c > '9' {
 			return bad()
 		}
@@ -89,9 +176,6 @@ func parseStatusLine(line string) (h responseHead, err error) {
 	}
 	if h.status < 100 || len(line) > 12 && line[12] != ' ' {
 		return bad()
-	}
-	if len(line) > 13 {
-		h.reason = line[13:]
 	}
 	return h, nil
 }

@@ -25,14 +25,14 @@ func TestReadHead(t *testing.T) {
 		name, raw string
 		want      responseHead
 	}{
-		{"plain", "HTTP/1.1 200 OK\r\nA: b\r\n\r\n", responseHead{200, "OK", false, "A: b\r\n"}},
-		{"no fields", "HTTP/1.1 204 No Content\r\n\r\n", responseHead{204, "No Content", false, ""}},
-		{"no reason", "HTTP/1.1 200 \r\n\r\n", responseHead{200, "", false, ""}},
-		{"no space either", "HTTP/1.1 200\r\n\r\n", responseHead{200, "", false, ""}},
-		{"HTTP/1.0", "HTTP/1.0 404 Not Found\r\n\r\n", responseHead{404, "Not Found", true, ""}},
-		{"order, case and repetition stay", "HTTP/1.1 200 OK\r\nb: 1\r\nA: 2\r\nB: 3\r\n\r\n", responseHead{200, "OK", false, "b: 1\r\nA: 2\r\nB: 3\r\n"}},
-		{"space around values goes", "HTTP/1.1 200 OK\r\nA: \t b c \t\r\nD:e\r\nF:\r\n\r\n", responseHead{200, "OK", false, "A: b c\r\nD: e\r\nF: \r\n"}},
-		{"colons and bytes past ASCII in values", "HTTP/1.1 200 OK\r\nA: b:\xe9\r\n\r\n", responseHead{200, "OK", false, "A: b:\xe9\r\n"}},
+		{"plain", "HTTP/1.1 200 OK\r\nA: b\r\n\r\n", responseHead{status: 200, http10: false, header: "A: b\r\n"}},
+		{"no fields", "HTTP/1.1 204 No Content\r\n\r\n", responseHead{status: 204, http10: false, header: ""}},
+		{"no reason", "HTTP/1.1 200 \r\n\r\n", responseHead{status: 200, http10: false, header: ""}},
+		{"no space either", "HTTP/1.1 200\r\n\r\n", responseHead{status: 200, http10: false, header: ""}},
+		{"HTTP/1.0", "HTTP/1.0 404 Not Found\r\n\r\n", responseHead{status: 404, http10: true, header: ""}},
+		{"order, case and repetition stay", "HTTP/1.1 200 OK\r\nb: 1\r\nA: 2\r\nB: 3\r\n\r\n", responseHead{status: 200, http10: false, header: "b: 1\r\nA: 2\r\nB: 3\r\n"}},
+		{"space around values goes", "HTTP/1.1 200 OK\r\nA: \t b c \t\r\nD:e\r\nF:\r\n\r\n", responseHead{status: 200, http10: false, header: "A: b c\r\nD: e\r\nF: \r\n"}},
+		{"colons and bytes past ASCII in values", "HTTP/1.1 200 OK\r\nA: b:\xe9\r\n\r\n", responseHead{status: 200, http10: false, header: "A: b:\xe9\r\n"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -93,8 +93,8 @@ func respond(raw []byte, isHead bool) (responseHead, string, *body, error) {
 	if err != nil {
 		return h, "", nil, err
 	}
-	b, err := newBody(c, &h, isHead)
-	if err != nil {
+	b := new(body)
+	if err := b.init(c, &h, isHead); err != nil {
 		return h, "", nil, err
 	}
 	var got strings.Builder

@@ -268,3 +268,20 @@ func TestHTTP10Client(t *testing.T) {
 		t.Errorf("the origin sees %q, want HTTP/1.1", line)
 	}
 }
+
+func TestRequestsAreCountedBySiteAndPlace(t *testing.T) {
+	f := start(t, setup{}, fresh)
+	f.get("/a")
+	size := uint64(len(f.get("/a").body))
+	f.get("/a", "Cdnlab-Secret: "+secret) // of a node: no client's
+	for range 3 {
+		f.finished()
+	}
+	s := f.stats.Snapshot()
+	if got := s.Sites["www.cdn.test"]; got.Status["2xx"] != 3 || got.Hits != 2 || got.Bytes != 3*size || got.TTFB.Count != 3 {
+		t.Errorf("www.cdn.test = %+v, want 3 requests, 2 hits", got)
+	}
+	if got := s.Places["paris"]; len(s.Places) != 1 || got.Status["2xx"] != 2 || got.Hits != 1 || got.Bytes != 2*size || got.TTFB.Count != 2 {
+		t.Errorf("the places are %+v, want 2 requests from paris, 1 hit", s.Places)
+	}
+}

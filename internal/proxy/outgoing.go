@@ -20,6 +20,7 @@ const (
 	peerHeader   = "Cdnlab-Peer" // on a request to another server of the same PoP: peerRelay or peerCopy
 	peerRelay    = "relay"
 	peerCopy     = "copy"
+	passHeader   = "Cdnlab-Pass"  // on a request without the fields that its Connection nominated: no tier may store the answer
 	errorHeader  = "Cdnlab-Error" // on a 5xx that a tier made, and not the user's app
 	innerPrefix  = "cdnlab-"      // of fields that stay between the nodes
 )
@@ -32,11 +33,15 @@ var tierFields = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Request-Id"
 // ownPrefixes the same holds.
 var (
 	ownFields = set("Host", "Content-Length", "Transfer-Encoding", "Expect", "CDN-Loop", "X-Request-Id", "CDN-Client-Country", "CDN-Client-City",
-		"Forwarded", "Forwarded-For", "X-Forward-For", "X-Forwarder-For", "Client-Ip", "True-Client-Ip", "X-Client-Ip", "X-Real-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip",
+		"Forwarded", "Forwarded-For", "X-Forwarder-For", "Client-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip",
 		"X-Remote-Ip", "X-Remote-Addr", "X-Proxyuser-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "X-Host", "X-Backend-Host", "X-Http-Host-Override",
 		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Http-Destinationurl", "X-Override-Url", "X-Proxy-Url", "X-Url-Scheme", "X-Scheme",
-		"Base-Url", "Http-Url", "Request-Uri", "Front-End-Https", "Proxy", "Proxy-Host")
-	ownPrefixes = []string{"x-forwarded", "x-original-", "x-rewrite-"}
+		"Base-Url", "Http-Url", "Request-Uri", "Front-End-Https", "Proxy", "Proxy-Host", "Proxy-Url", "Proxy-Client-Ip", "Wl-Proxy-Client-Ip", "Wl-Proxy-Ssl",
+		"X-Host-Override", "Host-Override", "X-Http-Host", "Http-Host", "Origin-Host", "Fastly-Host", "X-Gateway-Host", "X-Server-Name", "X-Server-Host",
+		"X-Base-Url", "X-Request-Uri", "X-Url", "X-Uri", "X-Path", "X-Http-Path-Override", "X-Matched-Path", "X-Now-Route-Matches", "X-Middleware-Subrequest",
+		"X-Https", "Https", "X-Ssl", "X-Arr-Ssl", "Ssl-Offloaded", "Fastly-Ssl", "Cf-Visitor", "Cloudfront-Forwarded-Proto", "X-Custom-Ip-Authorization",
+		"X-Sendfile-Type", "X-Accel-Mapping", "Surrogate-Capability")
+	ownPrefixes = []string{"x-forwarded", "x-forward-", "x-original-", "x-rewrite-", "x-real-", "x-envoy-", "x-invoke-"}
 )
 
 // owned reports whether a field of a request is not passed on. Apps behind CGI and its heirs tell "_" from "-" no more.
@@ -95,23 +100,22 @@ type want struct {
 	relay                    bool           // from another server of the PoP
 }
 
-// outgoing builds the request for the parents. It holds until the next one is built for r.
+// outgoing builds the request for the parents. It holds until the next one is built for r, which has room for one.
 func (s *Server) outgoing(r *request, w want) *outgoing {
 	b := append(r.wire[:0], r.method...)
 	b = append(append(append(b, ' '), r.target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, r.host...), crlf...)
 	condition := w.noneMatch != "" || w.modifiedSince != ""
-	for name, value := range r.ask.Forward() {
-		if owned(name) || inner(name) {
-			continue
+	if w.whole {
+		if !r.lined {
+			r.lines, _ = r.appendFields(r.lines[:0], true)
+			r.lined = true
 		}
-		if contains(conditionFields, name) {
-			if w.whole {
-				continue
-			}
-			condition = condition || !strings.EqualFold(name, "Range")
-		}
-		b = appendLine(b, name, value)
+		b = append(b, r.lines...)
+	} else {
+		var asked bool
+		b, asked = r.appendFields(b, false)
+		condition = condition || asked
 	}
 	if w.noneMatch != "" {
 		b = appendLine(b, "If-None-Match", w.noneMatch)
@@ -125,6 +129,9 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	}
 	if w.unchanged != "" {
 		b = appendLine(b, "If-Range", w.unchanged)
+	}
+	if r.marked {
+		b = appendLine(b, passHeader, "1")
 	}
 	switch {
 	case w.relay:
@@ -145,12 +152,30 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	} else {
 		feed = nil
 	}
-	return &outgoing{
-		home: r.home, feed: feed, claimed: claimed, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
-		repeatable: repeatable, patience: patience,
-		empty:   r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
-		interim: func(h *responseHead) { passInterim(r, h) },
+	r.sent = outgoing{
+		of: r, home: r.home, feed: feed, claimed: claimed, head: b, isHead: r.ask.Method == httpcache.MethodHead, upgrade: r.tunnel, body: r.body, condition: condition, ranged: r.ask.Range != "" || r.trusted || w.span.Length > 0,
+		repeatable: repeatable, patience: patience, again: s.again,
+		empty: r.ask.Method == httpcache.MethodUnsafe && r.body.Reader == nil,
 	}
+	return &r.sent
+}
+
+// appendFields appends what of the client's fields is passed on. Without those that select what of a representation is sent, the
+// whole is; otherwise conditional says that there is a precondition among them.
+func (r *request) appendFields(b []byte, whole bool) (_ []byte, conditional bool) {
+	for name, value := range r.ask.Forward() {
+		if owned(name) || inner(name) {
+			continue
+		}
+		if contains(conditionFields, name) {
+			if whole {
+				continue
+			}
+			conditional = conditional || !strings.EqualFold(name, "Range")
+		}
+		b = appendLine(b, name, value)
+	}
+	return b, conditional
 }
 
 // passInterim hands an interim response, such as 103 Early Hints, to the client at once (RFC 9110 §15.2). A client of HTTP/1.0
@@ -199,7 +224,7 @@ func (s *Server) appendOwn(b []byte, r *request) []byte {
 
 func (s *Server) appendClient(b []byte, r *request) []byte {
 	c := s.client(r)
-	b = appendLine(b, "X-Forwarded-For", c.Addr.String())
+	b = append(c.Addr.AppendTo(append(b, "X-Forwarded-For: "...)), crlf...)
 	b = appendLine(b, "X-Forwarded-Proto", "http")
 	b = appendLine(b, "X-Request-Id", string(r.id[:]))
 	if c.Country != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/stats"
@@ -34,7 +35,7 @@ func (s *Server) sendHome(ctx context.Context, r *request) bool {
 // relayFrom answers with what another server of the PoP does. It is false when that cannot be reached.
 func (s *Server) relayFrom(ctx context.Context, r *request, home *Upstream) bool {
 	out := s.outgoing(r, want{relay: true})
-	resp, err := home.exchange(ctx, out)
+	resp, err := home.exchange(ctx, out, time.Now())
 	if !isClients(err) {
 		s.cfg.Parents.Report(home, err == nil, s.cfg.Now())
 	}
@@ -48,16 +49,16 @@ func (s *Server) relayFrom(ctx context.Context, r *request, home *Upstream) bool
 		return true
 	}
 	if httpcache.Failing(resp.status) {
-		s.fetched(r, refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", home.Node.Name, resp.status))
+		s.fetched(failureKey(r), refuse(resp.status, "%s has answered %d several times in a row and is not asked for a moment", home.Node.Name, resp.status))
 	} else {
-		s.fetched(r, nil)
+		s.fetched(failureKey(r), nil)
 	}
 	if httpcache.Invalidates(&r.ask, resp.status) {
 		s.invalidate(r, resp)
 	}
 	r.out.relayed = resp.header.Get("X-Cache")
-	r.out.result, r.out.below, r.out.status.FwdStatus = resultOf(r.out.relayed), resp.header, resp.status
-	s.sendPassed(r, resp)
+	r.out.result, r.out.below, r.out.status.FwdStatus = resultOf(r.out.relayed), resp.below(), resp.status
+	s.sendPassed(r, resp, nil)
 	return true
 }
 

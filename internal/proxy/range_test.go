@@ -163,3 +163,14 @@ func TestRangeFromOriginPassesThroughUnchanged(t *testing.T) {
 		t.Errorf("the origin did not see the range: %q", f.origin().asked()[0].head)
 	}
 }
+
+func TestContentRangeOfAWholeAnswer(t *testing.T) {
+	f := start(t, setup{}, func(c *call) bool {
+		return c.write(reply("200 OK", dated+"Cache-Control: max-age=60\r\nContent-Range: bytes 0-1/100\r\n", "hello"))
+	})
+	f.get("/a")
+	a := f.get("/a", "Range: bytes=1-2")
+	if got := a.header.Values("Content-Range"); a.status != 206 || a.body != "el" || len(got) != 1 || got[0] != "bytes 1-2/5" {
+		t.Errorf("= %d %q with Content-Range %q, want 206 \"el\" with bytes 1-2/5 alone", a.status, a.body, got)
+	}
+}

@@ -23,12 +23,17 @@ func (s *Server) refresh(ctx context.Context, r *request, old *cache.Object) {
 		<-s.refreshes
 		return
 	}
+	s.fetchBeside(ctx, r, f, old, func() { <-s.refreshes })
+}
+
+// fetchBeside does a flight for the cache, with what a request says but without its client, and calls done when it has landed.
+func (s *Server) fetchBeside(ctx context.Context, r *request, f *flight, old *cache.Object, done func()) {
 	d := r.detached(s)
 	if s.cfg.Peers != nil && !r.trusted {
 		d.home, _ = s.cfg.Peers.Home(hash(d.key), d.start)
 	}
 	s.tasks.Go(func() {
-		defer func() { <-s.refreshes }()
+		defer done()
 		a := s.get(ctx, d, f, old, want{whole: true})
 		a.resp.close()
 		a.stream.close()

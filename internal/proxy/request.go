@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/journal"
 	"cdnlab/internal/stats"
@@ -40,6 +42,7 @@ type request struct {
 	key       []byte   // primary cache key
 	buf       []byte   // scratch for the response's header lines
 	wire      []byte   // scratch for the request upstream
+	sent      outgoing // room for it
 	limits    []byte   // lines of the guard
 	forwarded []string // scratch for the lines of X-Forwarded-For
 }
@@ -55,11 +58,16 @@ type turn struct {
 	target  []byte // in origin form, or "*"
 	site    *site
 	body    requestBody
+	pushed  bool             // of the distribution tree: it has no client
 	tunnel  bool             // asks for a WebSocket
 	waits   int              // for fetches of others that brought errors
+	again   bool             // waited for a fetch of what the cache was expected to take the next time
 	retried bool             // was sent anew for the sake of its range
+	refused *cache.Refusal   // why the cache does not take what it brings
+	soon    bool             // those who wait for that do best to fetch once more together: they do not when it has led to nothing before
 	home    *Upstream        // server of the PoP to ask before the parents; nil for none
 	applied journal.Position // of this node when a node of the lab asked; zero where none is told
+	behind  bool             // it is that of a parent which is behind, and has answered
 	out     outcome
 	record  Record // room for what Config.Record is given
 }
@@ -70,13 +78,15 @@ type fields struct {
 	ask     httpcache.Ask // of raw
 	seen    seen
 	trusted bool // a node of the lab sent it: what it says about the client is believed
-	marked  bool // Connection nominates fields of its own: the answer is not what others would get
+	marked  bool // Connection nominated fields of its own, here or at a tier before: the answer is not what others would get
 	looped  bool // has passed this node before
 	peer    bool // says that another server of the same PoP sent it
 	relayed bool // says that what comes of it goes to the client as it is
 	placed  bool
 	client  Client // who sent it, once placed is set
 	told    bool   // what the fields say of the client is what client says
+	lined   bool   // lines are made
+	lines   []byte // those that go upstream when the whole representation is asked for
 }
 
 // init makes ready for the requests on a connection.
@@ -144,7 +154,7 @@ func (r *request) readHead(raw []byte, secret, loopToken string) *refusal {
 		return nil
 	}
 	kept := r.raw
-	r.fields = fields{ask: r.ask}
+	r.fields = fields{ask: r.ask, lines: r.lines}
 	r.ask.Reset(r.method)
 	if len(raw) <= maxKept { // what is kept must not be the connection's buffer
 		raw = append(kept[:0], raw...)
@@ -225,6 +235,8 @@ func (r *request) notice(name, value []byte, secret, loopToken string) *refusal 
 	case len(peerHeader):
 		if equalFold(name, peerHeader) {
 			r.peer, r.relayed = true, equalFold(value, peerRelay)
+		} else if equalFold(name, passHeader) {
+			r.marked = true
 		}
 	case len(secretHeader):
 		if equalFold(name, secretHeader) && secret != "" {
@@ -287,6 +299,8 @@ func (r *request) readTarget(target []byte) *refusal {
 		return refuse(http.StatusBadRequest, "the request has %d Host fields, want one", s.hosts)
 	case bytes.IndexByte(target, '#') >= 0:
 		return refuse(http.StatusBadRequest, "a request target has no fragment")
+	case !ascii(target):
+		return refuse(http.StatusBadRequest, "the request target holds bytes that are not percent-encoded") // RFC 9112 §3.2
 	}
 	r.host, r.target = s.host, target
 	if target[0] != '/' && string(target) != "*" {
@@ -298,6 +312,15 @@ func (r *request) readTarget(target []byte) *refusal {
 		return refuse(http.StatusBadRequest, "malformed host %.80q", r.host)
 	}
 	return nil
+}
+
+func ascii(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // absolute splits "http://host/path".
@@ -340,8 +363,11 @@ func validHost(b []byte) bool {
 	case i == len(b):
 		return true
 	}
-	port := b[i+1:]
-	return b[i] == ':' && len(port) <= 5 && len(bytes.Trim(port, "0123456789")) == 0
+	if b[i] != ':' || i+1 == len(b) { // the port may be empty
+		return b[i] == ':'
+	}
+	_, err := strconv.ParseUint(string(b[i+1:]), 10, 16)
+	return err == nil
 }
 
 // literal is the length of the literal address that b begins with, brackets included; 0 when it begins with none.

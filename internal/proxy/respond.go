@@ -13,7 +13,6 @@ import (
 
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/stats"
-	"cdnlab/topology"
 )
 
 // outcome is how a request was answered, for the response's own fields, the counters and the log.
@@ -61,10 +60,10 @@ func (s *Server) appendHandling(b []byte, r *request) []byte {
 	b = append(append(b, s.tier...), ";dur="...)
 	b = AppendMilliseconds(b, o.ttfb)
 	b = append(append(append(b, `;desc="`...), s.name...), "\"\r\n"...)
-	if r.trusted && r.site != nil && r.site.feed != nil && r.applied.Epoch == 0 {
+	if r.trusted && r.site != nil && r.site.feed != nil && r.applied.Epoch == 0 && !r.behind {
 		r.applied = r.site.feed.Base() // the node had no position when the request came
 	}
-	if r.applied.Epoch != 0 {
+	if r.trusted && r.applied.Epoch != 0 {
 		b, _ = r.applied.AppendText(append(b, positionHeader+": "...)) // never fails
 		b = append(b, crlf...)
 	}
@@ -140,16 +139,19 @@ func appendAge(b []byte, age time.Duration) []byte {
 	return append(b, crlf...)
 }
 
+// allowed are the methods that are served; others than these are passed on too.
+const allowed = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+
 // fail answers with a sentence of this node.
 func (s *Server) fail(r *request, why *refusal) {
 	r.out.result = stats.Failed
 	if why.result != 0 {
 		r.out.result = why.result
 	}
-	b := append(r.buf, "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"...)
+	b := append(r.buf, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"...) // it repeats what the client sent
 	b = appendDate(b, r.now)
 	if why.status == http.StatusMethodNotAllowed {
-		b = append(b, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"...)
+		b = append(b, allowed...)
 	}
 	if r.trusted && why.status > http.StatusInternalServerError {
 		value := s.name
@@ -180,7 +182,7 @@ type source interface {
 }
 
 // sendStream answers with a body that arrives while it is sent, and ends the request when it has been sent. length is
-// lengthUnknown for one whose end alone tells it. early says that its beginning is not here yet.
+// lengthUnknown for one whose end alone tells it. early says that the head goes first.
 func (s *Server) sendStream(r *request, src source, length int64, early bool) {
 	b := &bodyStream{s: s, r: r, src: src}
 	if length == lengthUnknown && !r.rc.Request.Header.IsHTTP11() {
@@ -321,14 +323,17 @@ type Record struct {
 }
 
 // observe counts who was served, and what.
-func (s *Server) observe(r *request, n int64) {
+func (s *Server) observe(r *request, done stats.Request) {
 	if s.cfg.Locate == nil || r.trusted {
 		return
 	}
 	if c := s.client(r); c.Place != "" {
-		s.cfg.Stats.Flow(topology.Ref{Kind: topology.KindClient, Name: c.Place}, n, r.out.ttfb)
+		s.cfg.Stats.Place(c.Place).Request(r.rc.ConnID(), done)
 	}
 	if r.ask.Cacheable() {
+		if s.cfg.Popular != nil {
+			s.cfg.Popular(r.site.Origin, r.site.Host, r.target, done.Out)
+		}
 		s.cfg.Stats.Object(r.site.Host, r.target, r.out.result == stats.Hit || r.out.result == stats.Stale)
 	}
 }
@@ -347,7 +352,7 @@ func (s *Server) finish(r *request, n int64) {
 	}
 	if r.site != nil && !ofPeer {
 		r.site.stats.Request(r.rc.ConnID(), done)
-		s.observe(r, n)
+		s.observe(r, done)
 	}
 	if s.cfg.Record != nil && !ofPeer {
 		r.record = Record{
@@ -360,4 +365,7 @@ func (s *Server) finish(r *request, n int64) {
 }
 
 // end lets go of what the request was about.
-func (r *request) end() { r.rc, r.body, r.out, r.record = nil, requestBody{}, outcome{}, Record{} }
+func (r *request) end() {
+	r.rc, r.body, r.out, r.record = nil, requestBody{}, outcome{}, Record{}
+	r.sent.body = requestBody{}
+}

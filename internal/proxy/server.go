@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"cdnlab/internal/cache"
+	"cdnlab/internal/evict"
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/probe"
 	"cdnlab/internal/retry"
@@ -22,7 +23,7 @@ import (
 	"cdnlab/topology"
 )
 
-// Config is what a tier needs. All but Peers, Feed, Inner, Guard, Locate and Record is required.
+// Config is what a tier needs. All but Peers, Feed, Inner, Popular, Guard, Locate and Record is required.
 type Config struct {
 	Node        topology.Node
 	Topology    *topology.Topology
@@ -31,17 +32,19 @@ type Config struct {
 	Peers       Peers          // nil for a server on its own
 	RAM         topology.Bytes // budget of the cache
 	Eviction    string         // its policy; "" is "lru"
+	Admission   topology.Admission
 	Disk        topology.Bytes // budget of its part on disk, in CacheDir; 0 is none
 	CacheDir    string
-	Seek        func()                             // called before each access to a file of the cache; may be nil
-	MaxHead     int                                // bytes of a request's head; that of a parent is larger, since each tier adds to it
-	Encode      bool                               // in content codings what clients may have so
-	Secret      string                             // of the lab's nodes; "" trusts nobody
-	ClientConns int                                // connections that one address may have at a time; 0 is no limit
-	Known       func(netip.Addr) bool              // addresses that ClientConns is not about; nil knows none
-	Feed        func(origin string) Feed           // how far this node has followed the journals of origins; nil follows none
-	Inner       func(target string) func(net.Conn) // answers other nodes of the lab on connections handed over; nil, as its result, answers none
-	Guard       Guard                              // of the clients' requests; nil lets all pass
+	Seek        func()                                              // called before each access to a file of the cache; may be nil
+	MaxHead     int                                                 // bytes of a request's head; that of a parent is larger, since each tier adds to it
+	Encode      bool                                                // in content codings what clients may have so
+	Secret      string                                              // of the lab's nodes; "" trusts nobody
+	ClientConns int                                                 // connections that one address may have at a time; 0 is no limit
+	Known       func(netip.Addr) bool                               // addresses that ClientConns is not about; nil knows none
+	Feed        func(origin string) Feed                            // how far this node has followed the journals of origins; nil follows none
+	Inner       func(target string) func(net.Conn)                  // answers other nodes of the lab on connections handed over; nil, as its result, answers none
+	Popular     func(origin, site string, path []byte, bytes int64) // counts what clients ask for; nil counts nothing
+	Guard       Guard                                               // of the clients' requests; nil lets all pass
 	Stats       *stats.Node
 	Log         *slog.Logger
 	Locate      func(netip.Addr) Client // places clients; nil places none
@@ -96,6 +99,7 @@ type Server struct {
 	failures  failures
 	pushed    pushed
 	budget    *retry.Budget // of tries after the first
+	again     func() bool   // asks it for one; made once
 	encoder   *encoder      // nil for a tier that encodes nothing
 	tunnels   hijacks
 	untilEnd  hijacks        // responses that end with the connection
@@ -109,7 +113,7 @@ type site struct {
 	*topology.Site
 	host   []byte
 	policy httpcache.Policy
-	stats  *stats.Site
+	stats  *stats.Group
 	feed   Feed // nil where none is followed
 }
 
@@ -120,7 +124,8 @@ func New(cfg Config) *Server {
 		cfg: cfg, name: name, cacheName: string(httpcache.AppendCacheName(nil, name)), viaValue: []byte("1.1 " + name + " (cdnlab)"), refreshes: make(chan struct{}, maxRefreshes), opened: make(chan struct{}),
 		tier: cfg.Node.Kind.String(), via: "1.1 " + name + " (cdnlab)", loop: name + ".cdnlab",
 		probe: probe.New(probe.Config{Node: cfg.Node, Zone: cfg.Topology.Zone, Stats: cfg.Stats}),
-		store: cache.New(cache.Config{Budget: int64(cfg.RAM), Eviction: cfg.Eviction, Seed: cfg.Topology.Seed ^ hash([]byte(name))}),
+		store: cache.New(cache.Config{Budget: int64(cfg.RAM), Eviction: cfg.Eviction, Seed: cfg.Topology.Seed ^ hash([]byte(name)),
+			Admission: evict.AdmissionConfig{Name: cfg.Admission.Rule, Size: int64(cfg.Admission.Size), Probability: cfg.Admission.Probability}}),
 		sites: map[string]*site{},
 		hosts: hostList(cfg.Topology.Sites),
 	}
@@ -135,7 +140,7 @@ func New(cfg Config) *Server {
 	if err != nil {
 		panic(err) // its defaults
 	}
-	s.budget = budget
+	s.budget, s.again = budget, func() bool { return budget.Retry(cfg.Now()) }
 	if cfg.Encode {
 		s.encoder = newEncoder()
 	}
@@ -194,6 +199,9 @@ func (s *Server) serve(ctx context.Context, rc *fasthttp.RequestCtx) {
 	}
 	if r.trusted && r.site.feed != nil {
 		r.applied = r.site.feed.Applied()
+	}
+	if s.mayEndHere(r) {
+		return
 	}
 	s.tell(r)
 	if s.admit(r) {

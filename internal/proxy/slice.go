@@ -48,26 +48,35 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 	case !adm.Meta.Strong():
 		return nil
 	}
-	head := s.store.PutSliced(cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Ticket: ticket}, size)
-	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.header, vary: adm.Meta.Vary, stored: true}
-	if i := head.SliceAt(span.First); head.SliceSpan(i) == span {
+	c := cache.FillConfig{Key: r.key, Ask: &r.ask, Admission: adm, Length: size, Ticket: ticket}
+	no := s.filter(r, &c, resp)
+	head := s.store.PutSliced(c, size)
+	a := &answer{object: head, result: stats.Miss, status: resp.status, below: resp.below(), aged: resp.aged, once: adm.Once, vary: adm.Meta.Vary, stored: no == nil, detail: c.Admission.Detail}
+	switch i := head.SliceAt(span.First); {
+	case head.SliceSpan(i) != span:
+		resp.close()
+	case no != nil: // its readers come before its first byte: it does not wait for any
+		resp.body.idle = stallLimit
+		a.stream, a.slice, a.part = resp, i, true
+	default:
 		sf, _ := s.flights.join(head.AppendSliceKey(nil, i)) // the generation is new: nobody else has it
 		fill := s.store.BeginSlice(head, i, ticket)
 		s.flights.land(sf, &answer{fill: fill}, true)
 		s.tasks.Go(func() {
 			defer s.flights.leave(sf)
-			copyFill(resp, fill)
+			s.copyFill(resp, fill, 0)
 		})
-	} else {
-		resp.close()
+	}
+	if a.soon = r.soon; no != nil && !a.soon {
+		s.apart.mark(hash(r.key), r.start, !no.Final)
 	}
 	return s.landed(f, a)
 }
 
 // slices reports whether a response is stored in slices while it goes through.
 func (s *Server) slices(resp *response, m *httpcache.Meta) bool {
-	return m.Strong() && m.Status == http.StatusOK && s.store.SliceSize() > 0 && strings.EqualFold(resp.header.Get("Accept-Ranges"), "bytes") &&
-		(resp.body.length > wholeLimit || resp.body.length > s.store.MaxObject())
+	return (resp.body.length > wholeLimit || resp.body.length > s.store.MaxObject()) && m.Strong() && m.Status == http.StatusOK &&
+		s.store.SliceSize() > 0 && strings.EqualFold(resp.header.Get("Accept-Ranges"), "bytes")
 }
 
 // slicer finds the slices of a body, in the store or upstream, for one request.
@@ -77,7 +86,8 @@ type slicer struct {
 	r      *request
 	head   *cache.Object
 	stream *response     // the body on its way from upstream, if it is; nil when it is gone
-	next   int64         // the slice that comes next in it
+	next   int64         // the slice that comes next in it; -1 for none
+	part   bool          // it ends with that
 	behind chan struct{} // closed when the last slice out of the stream is done
 	read   bool          // some reader of the body closes the stream
 }
@@ -165,10 +175,10 @@ func (c *slicer) fetch(f *flight, i int64, within httpcache.Span) source {
 	fill := s.store.BeginSlice(c.head, i, ticket)
 	b, _ := fill.Reader(within) // a new fill has a place for its first reader
 	s.flights.land(f, &answer{fill: fill}, true)
-	resp.body.idle = stallLimit
+	resp.body.idle = bodyStall
 	s.tasks.Go(func() {
 		defer s.flights.leave(f)
-		copyFill(resp, fill)
+		s.copyFill(resp, fill, 0)
 	})
 	return b
 }
@@ -187,11 +197,13 @@ func (c *slicer) fromStream(i int64, within httpcache.Span) source {
 	}
 	s.flights.land(f, &answer{fill: fill}, true)
 	done, stream := make(chan struct{}), c.stream
-	c.next, c.behind = i+1, done
+	if c.next, c.behind = i+1, done; c.part {
+		c.next = -1
+	}
 	s.tasks.Go(func() {
 		defer close(done)
 		defer s.flights.leave(f)
-		if _, err := io.CopyN(fill, stream.body, length); err != nil {
+		if _, err := io.CopyN(fill, &stream.body, length); err != nil {
 			fill.Abort(err)
 			return
 		}

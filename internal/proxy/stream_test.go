@@ -260,3 +260,30 @@ func TestTunnelRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestTheHeadDoesNotWaitForTheBody(t *testing.T) {
+	for _, tt := range []struct{ name, framing, half, rest string }{
+		{"length", "Content-Length: 8\r\n", "half", "rest"},
+		{"chunks", "Transfer-Encoding: chunked\r\n", "4\r\nhalf\r\n", "4\r\nrest\r\n0\r\n\r\n"},
+		{"nothing", "Content-Length: 8\r\n", "", "halfrest"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			seen := make(chan struct{})
+			f := start(t, setup{}, func(c *call) bool {
+				c.write("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\n", tt.framing, "\r\n", tt.half)
+				<-seen
+				return c.write(tt.rest)
+			})
+			c := f.connect()
+			c.send(requestHead11("GET", "/a"))
+			resp, err := c.begin("GET")
+			close(seen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(resp.Body); string(body) != "halfrest" || err != nil {
+				t.Errorf("body = %q, %v, want halfrest", body, err)
+			}
+		})
+	}
+}

@@ -32,8 +32,8 @@ func (o *outgoing) behind(resp *response) bool {
 	if o.feed == nil {
 		return false
 	}
-	from, _ := journal.ParsePosition(resp.header.Get(positionHeader)) // zero where there is none
-	return !o.feed.Admit(o.claimed, from)
+	resp.at, _ = journal.ParsePosition(resp.header.Get(positionHeader)) // zero where there is none
+	return !o.feed.Admit(o.claimed, resp.at)
 }
 
 // doubtful reports whether what is stored must be validated before it is served.
@@ -105,7 +105,7 @@ func (s *Server) Outdated(origin string) {
 	now := s.cfg.Now().UnixNano()
 	for host, site := range s.sites {
 		if site.Origin == origin {
-			s.store.Purge(cache.Purge{Scope: cache.ScopePrefix, Value: host + "/", Soft: true}, now)
+			s.store.Outdate(host+"/", now)
 		}
 	}
 	s.flights.forgetAll()

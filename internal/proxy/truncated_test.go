@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // broken are bodies that end before their framing says so, each after its first bytes.
@@ -18,6 +20,7 @@ var broken = []struct{ name, framing, body string }{
 	{"cut after a chunk's data", "Transfer-Encoding: chunked\r\n", "5\r\nwhole"},
 	{"no end of the trailer", "Transfer-Encoding: chunked\r\n", "5\r\nwhole\r\n0\r\n"},
 	{"cut in the trailer", "Transfer-Encoding: chunked\r\n", "5\r\nwhole\r\n0\r\nX-Sum: 1\r\n"},
+	{"malformed trailer", "Transfer-Encoding: chunked\r\n", "5\r\nwhole\r\n0\r\nno colon\r\n\r\n"},
 	{"malformed chunk size", "Transfer-Encoding: chunked\r\n", "5\r\nwhole\r\nx\r\n\r\n0\r\n\r\n"},
 	{"negative chunk size", "Transfer-Encoding: chunked\r\n", "5\r\nwhole\r\n-1\r\n\r\n0\r\n\r\n"},
 	{"chunk size with a bare LF", "Transfer-Encoding: chunked\r\n", "5\r\nwhole\r\n1\nx\r\n0\r\n\r\n"},
@@ -177,5 +180,23 @@ func TestInterimResponsesAreSkipped(t *testing.T) {
 	})
 	if a := f.get("/a"); a.status != 200 || a.body != "body of /a" || a.header.Get("Link") != "" {
 		t.Errorf("= %d %q %v, want the final answer alone", a.status, a.body, a.header)
+	}
+}
+
+// What has a length, or is stored, does not come after a long silence; an event stream may.
+func TestSilenceInABody(t *testing.T) {
+	for _, tt := range []struct {
+		header string
+		want   time.Duration
+	}{
+		{"Content-Length: 5\r\n", bodyStall},
+		{"Transfer-Encoding: chunked\r\n", bodyIdle},
+		{"", bodyIdle},
+	} {
+		h, err := parseHead([]byte("HTTP/1.1 200 OK\r\n" + tt.header + "\r\n"))
+		var b body
+		if err = errors.Join(err, b.init(&upConn{}, &h, false)); err != nil || b.idle != tt.want {
+			t.Errorf("a body with %q may be silent for %v, %v, want %v", tt.header, b.idle, err, tt.want)
+		}
 	}
 }

@@ -25,9 +25,9 @@ func (s *Server) openTunnel(ctx context.Context, r *request) {
 		s.fail(r, s.noAnswer(r, err))
 		return
 	}
-	r.out.result, r.out.below, r.out.status.FwdStatus = stats.Pass, resp.header, resp.status
+	r.out.result, r.out.below, r.out.status.FwdStatus = stats.Pass, resp.below(), resp.status
 	if resp.status != http.StatusSwitchingProtocols {
-		s.sendPassed(r, resp)
+		s.sendPassed(r, resp, nil)
 		return
 	}
 	b := append(s.appendPassed(r.buf, r, resp), "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)

@@ -40,9 +40,20 @@ type Upstream struct {
 // upConn is a connection to an upstream server. One exchange at a time uses it.
 type upConn struct {
 	net.Conn
-	br    *bufio.Reader // during an exchange
-	used  bool          // an earlier exchange went well on it
-	since time.Time     // when it became idle
+	question
+	raw   syscall.RawConn // the socket; nil for a connection that has none
+	br    *bufio.Reader   // during an exchange
+	used  bool            // an earlier exchange went well on it
+	since time.Time       // when it became idle
+	until time.Time       // the read deadline, as it was last set
+}
+
+func newUpConn(conn net.Conn) *upConn {
+	c := &upConn{Conn: conn, raw: socket(conn)}
+	if _, bare := conn.(*net.TCPConn); bare && c.raw != nil {
+		c.visit = c.onSocket
+	}
+	return c
 }
 
 // NewUpstream returns the way to a node; it connects when first used.
@@ -58,9 +69,9 @@ type dialError struct{ error }
 func (e dialError) Unwrap() error { return e.error }
 
 // get returns a connection: one that is idle, unless fresh asks for a new one.
-func (u *Upstream) get(ctx context.Context, fresh bool) (*upConn, error) {
+func (u *Upstream) get(ctx context.Context, fresh bool, now time.Time) (*upConn, error) {
 	if !fresh {
-		if c := u.pop(time.Now()); c != nil {
+		if c := u.pop(now); c != nil {
 			c.br = acquireReader(c)
 			return c, nil
 		}
@@ -71,7 +82,7 @@ func (u *Upstream) get(ctx context.Context, fresh bool) (*upConn, error) {
 	if err != nil {
 		return nil, dialError{err}
 	}
-	c := &upConn{Conn: raw}
+	c := newUpConn(raw)
 	u.mu.Lock()
 	closed := u.closed
 	if !closed {
@@ -121,7 +132,7 @@ func (u *Upstream) closeLocked(c *upConn) {
 }
 
 // put ends an exchange. The connection is kept if it can carry another one.
-func (u *Upstream) put(c *upConn, keep bool) {
+func (u *Upstream) put(c *upConn, keep bool, now time.Time) {
 	releaseReader(c.br)
 	c.br = nil
 	c.used = true
@@ -131,9 +142,9 @@ func (u *Upstream) put(c *upConn, keep bool) {
 		u.closeLocked(c)
 		return
 	}
-	c.since = time.Now()
+	c.since = now
 	u.idle = append(u.idle, c)
-	u.expireLocked(c.since)
+	u.expireLocked(now)
 }
 
 // Load returns how many requests are under way.
@@ -166,21 +177,43 @@ func (u *Upstream) Close() {
 	clear(u.open)
 }
 
-// alive reports whether the peer has not closed an idle connection, as far as this side has heard. It cannot tell for a
-// connection that is no bare socket, and says yes.
+// alive reports whether the peer has neither closed an idle connection nor sent anything on it, as far as this side has heard. It
+// cannot tell for a connection without a socket, and says yes.
 func (c *upConn) alive() bool {
-	raw := socket(c.Conn)
-	if raw == nil {
+	if c.raw == nil {
 		return true
 	}
-	quiet := true
-	err := raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = errors.Is(err, syscall.EAGAIN) // data or an end out of turn make it useless alike
+	if c.SetReadDeadline(time.Time{}) != nil { // that of the exchange before may have passed
+		return false
+	}
+	still := false
+	err := c.raw.Read(func(fd uintptr) bool {
+		still = quiet(fd)
 		return true
 	})
-	return err == nil && quiet
+	return err == nil && still
+}
+
+// quiet reports whether there is nothing to read. What it finds is lost: data or an end out of turn make a connection useless alike.
+func quiet(fd uintptr) bool {
+	var b [1]byte
+	_, err := syscall.Read(int(fd), b[:])
+	return err == syscall.EAGAIN
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *upConn) SetReadDeadline(t time.Time) error {
+	c.until = t
+	return c.Conn.SetReadDeadline(t)
+}
+
+// limit has reads fail once a time has passed since now, or a 32nd of it later: a deadline that is near enough stays, since its
+// timer costs more than the clock.
+func (c *upConn) limit(now time.Time, d time.Duration) error {
+	if left := c.until.Sub(now); left >= d && left <= d+d/32 {
+		return nil
+	}
+	return c.SetReadDeadline(now.Add(d + d/32))
 }
 
 // readers are the buffers for what upstream servers send; their size limits a response's head.

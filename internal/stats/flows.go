@@ -27,7 +27,7 @@ type flows struct {
 
 type flow struct{ count, bytes, us atomic.Uint64 }
 
-// maxFlows bounds the peers of a node: a topology may have thousands of client places.
+// maxFlows bounds the peers of a node, and its client places: a topology may have thousands.
 const maxFlows = 1024
 
 func (f *flows) of(peer topology.Ref) *flow {
@@ -58,7 +58,7 @@ func (f *flows) add(peer topology.Ref) *flow {
 	return one
 }
 
-// Flow counts an exchange with a peer: bytes of the response's body, and how long it took.
+// Flow counts an exchange with a peer that is no client place, which Place counts: bytes of the response's body, and how long it took.
 func (n *Node) Flow(peer topology.Ref, bytes int64, took time.Duration) {
 	f := n.flows.of(peer)
 	f.count.Add(1)
@@ -66,13 +66,17 @@ func (n *Node) Flow(peer topology.Ref, bytes int64, took time.Duration) {
 	f.us.Add(uint64(max(took, 0) / time.Microsecond))
 }
 
-func (f *flows) snapshot() (all []Flow) {
-	known := f.known.Load()
-	if known == nil {
-		return nil
+// snapshot lists the flows, those of client places among them.
+func (f *flows) snapshot(places map[string]GroupCount) (all []Flow) {
+	if known := f.known.Load(); known != nil {
+		for peer, one := range *known {
+			all = append(all, Flow{peer.String(), one.count.Load(), one.bytes.Load(), one.us.Load()})
+		}
 	}
-	for peer, one := range *known {
-		all = append(all, Flow{peer.String(), one.count.Load(), one.bytes.Load(), one.us.Load()})
+	for name, c := range places {
+		if name != otherPlace {
+			all = append(all, Flow{topology.Ref{Kind: topology.KindClient, Name: name}.String(), c.TTFB.Count, c.Bytes, c.TTFB.Sum})
+		}
 	}
 	slices.SortFunc(all, func(a, b Flow) int { return cmp.Compare(a.Peer, b.Peer) })
 	return all

@@ -10,19 +10,20 @@ import (
 
 // Snapshot is what a node has counted so far; /-/stats answers it as JSON.
 type Snapshot struct {
-	Started  time.Time            `json:"started"`
-	Requests map[string]uint64    `json:"requests"`  // by Result
-	Out      map[string]uint64    `json:"bytes_out"` // body bytes sent, by Result
-	In       uint64               `json:"bytes_in"`
-	Status   map[string]uint64    `json:"status"` // by class: "2xx"
-	Fetches  map[string]Parent    `json:"fetches,omitempty"`
-	TTFB     Histogram            `json:"ttfb"`
-	Cache    *Cache               `json:"cache,omitempty"`
-	Sites    map[string]SiteCount `json:"sites,omitempty"` // of all time, by host
-	PoPs     map[string]uint64    `json:"dns_pops,omitempty"`
-	RCodes   map[int]uint64       `json:"dns_rcodes,omitempty"`
-	Flows    []Flow               `json:"flows,omitempty"` // by peer, in its order
-	Top      []Object             `json:"top,omitempty"`   // the most popular first
+	Started  time.Time             `json:"started"`
+	Requests map[string]uint64     `json:"requests"`  // by Result
+	Out      map[string]uint64     `json:"bytes_out"` // body bytes sent, by Result
+	In       uint64                `json:"bytes_in"`
+	Status   map[string]uint64     `json:"status"` // by class: "2xx"
+	Fetches  map[string]Parent     `json:"fetches,omitempty"`
+	TTFB     Histogram             `json:"ttfb"`
+	Cache    *Cache                `json:"cache,omitempty"`
+	Sites    map[string]GroupCount `json:"sites,omitempty"`  // of all time, by host
+	Places   map[string]GroupCount `json:"places,omitempty"` // of all time, by client place; of edges
+	PoPs     map[string]uint64     `json:"dns_pops,omitempty"`
+	RCodes   map[int]uint64        `json:"dns_rcodes,omitempty"`
+	Flows    []Flow                `json:"flows,omitempty"` // by peer, in its order
+	Top      []Object              `json:"top,omitempty"`   // the most popular first
 }
 
 // Parent is what was asked of one tier above.
@@ -53,17 +54,11 @@ func (n *Node) Snapshot() Snapshot {
 	for i := range n.shards {
 		n.shards[i].addTo(&out)
 	}
-	out.Flows, out.Top = n.flows.snapshot(), n.top.snapshot()
+	out.Top, out.Places = n.top.snapshot(), n.places.snapshot()
+	out.Flows = n.flows.snapshot(out.Places)
 	n.mu.Lock()
 	cache := n.cache
-	for host, s := range n.sites {
-		if c := s.count(); c.TTFB.Count > 0 {
-			if out.Sites == nil {
-				out.Sites = map[string]SiteCount{}
-			}
-			out.Sites[host] = c
-		}
-	}
+	out.Sites = counts(n.sites)
 	out.PoPs, out.RCodes = maps.Clone(n.pops), maps.Clone(n.codes)
 	n.mu.Unlock()
 	if cache != nil {

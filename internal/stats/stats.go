@@ -95,10 +95,11 @@ type Node struct {
 	shards  []shard // a power of two
 	flows   flows
 	top     top
+	places  places
 
 	mu    sync.Mutex // guards the fields below
 	cache func() Cache
-	sites map[string]*Site
+	sites map[string]*Group
 	pops  map[string]uint64
 	codes map[int]uint64
 }
@@ -109,7 +110,7 @@ func New(started time.Time) *Node {
 	for n < runtime.GOMAXPROCS(0) {
 		n *= 2
 	}
-	return &Node{started: started, shards: make([]shard, n), sites: map[string]*Site{}, pops: map[string]uint64{}, codes: map[int]uint64{}}
+	return &Node{started: started, shards: make([]shard, n), sites: map[string]*Group{}, pops: map[string]uint64{}, codes: map[int]uint64{}}
 }
 
 // Request counts a finished request. Callers that run at the same time do best with different shard numbers: the

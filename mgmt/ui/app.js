@@ -1,6 +1,7 @@
 import { Chart } from "./chart.js";
 import { get, notice, on, start } from "./live.js";
 import * as map from "./map.js";
+import * as tree from "./tree.js";
 import { bits, count, make, millis, percent, set } from "./text.js";
 
 const $ = id => document.getElementById(id);
@@ -8,7 +9,7 @@ const figure = name => document.querySelector(`[data-figure="${name}"]`);
 const clock = at => new Date(at * 1000).toLocaleTimeString([], { hour12: false });
 
 // Pages.
-const pages = ["map", "traffic", "cache", "dns"];
+const pages = ["map", "traffic", "cache", "distribution", "dns"];
 let page = "";
 function show() {
   const wanted = location.hash.slice(1).split("?")[0];
@@ -18,6 +19,7 @@ function show() {
   document.title = page[0].toUpperCase() + page.slice(1) + " · cdnlab";
   if (page === "traffic") loadTraffic();
   if (page === "cache") loadCache();
+  tree.show(page === "distribution");
   if (page === "dns" && !$("dns-answer").firstChild) ask();
 }
 addEventListener("hashchange", show);
@@ -204,6 +206,7 @@ const topology = await get("/api/v1/topology");
 set($("name"), topology.name);
 map.drawNodes(topology);
 map.drawLand();
+tree.fillPlaces(topology);
 const roles = [...new Set(topology.nodes.map(n => n.role))];
 $("traffic-of").append(...["edge", "hub", "origin", "dns"].filter(r => roles.includes(r)).map(r => make("option", { value: r }, "all " + r + (r === "dns" ? "" : "s"))), ...topology.nodes.map(n => make("option", { value: n.name }, n.name)));
 $("dns-place").append(...topology.places.map(p => make("option", { value: p.name }, p.at.city ? `${p.name} (${p.at.city})` : p.name)));

@@ -33,11 +33,15 @@ function askForToken() {
   }, { once: true }));
 }
 
+// change makes a call that changes something. It returns the answer, nothing when the call did not succeed.
 export async function change(method, path, body) {
   if (!token && !await askForToken()) return;
   const response = await fetch(path, { method, headers: { Authorization: "Bearer " + token }, body: body && JSON.stringify(body) });
   if (response.status === 401) { token = ""; sessionStorage.removeItem("token"); }
-  if (!response.ok) notice((await response.json()).error);
+  const text = await response.text();
+  const answer = text ? JSON.parse(text) : {};
+  if (response.ok) return answer;
+  notice(answer.error);
 }
 
 let hideNotice;

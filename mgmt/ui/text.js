@@ -10,6 +10,8 @@ export function bits(bytesPerSecond) {
     v /= 1000;
   }
 }
+export const bytes = v => v >= 2 ** 30 ? (v / 2 ** 30).toFixed(1) + " GiB" : v >= 2 ** 20 ? (v / 2 ** 20).toFixed(1) + " MiB" : v >= 1024 ? (v / 1024).toFixed(1) + " KiB" : v + " B";
+export const seconds = v => v >= 100 ? v.toFixed(0) + " s" : v.toFixed(1) + " s";
 export function set(element, text) { if (element && element.textContent !== text) element.textContent = text; }
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
