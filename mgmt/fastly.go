@@ -2,6 +2,7 @@ package mgmt
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -75,7 +76,7 @@ func (s *Server) fastlyPurgeKeys(w http.ResponseWriter, r *http.Request) {
 // fastlyPurgeService purges keys at every site of a service: the first key's purges come first. Without sites it has answered with an error.
 func (s *Server) fastlyPurgeService(w http.ResponseWriter, r *http.Request, keys []string) (done Purged, sites int) {
 	if len(keys) == 0 || len(keys) > fastlyKeys {
-		writeJSON(w, http.StatusBadRequest, fastlyError{"Bad request", "want 1 to 256 surrogate keys, in the header Surrogate-Key or in surrogate_keys of a JSON body"})
+		writeJSON(w, http.StatusBadRequest, fastlyError{"Bad request", fmt.Sprintf("want 1 to %d surrogate keys, in the header Surrogate-Key or in surrogate_keys of a JSON body", fastlyKeys)})
 		return done, 0
 	}
 	hosts, ok := s.fastlyService(w, r)
