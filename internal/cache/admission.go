@@ -65,8 +65,8 @@ func (s *Store) Admit(c *FillConfig, above bool) *Refusal {
 // holds reports whether something is stored for a request, as far as can be told without a look at a file.
 func (s *Store) holds(key []byte, ask *httpcache.Ask) bool {
 	s.mu.Lock()
-	if o, ok := s.entries.peek(text(key)); ok && o.variants != nil {
-		key = o.variants.appendKey(nil, key, ask)
+	if o := s.entries.peek(text(key)); o != nil && o.more().variants != nil {
+		key = o.more().variants.appendKey(nil, key, ask)
 	}
 	s.mu.Unlock()
 	return s.has(key)
@@ -74,7 +74,7 @@ func (s *Store) holds(key []byte, ask *httpcache.Ask) bool {
 
 // promoteLocked takes what was read from disk back into RAM: by the filter where that costs room, heads and markers always.
 func (s *Store) promoteLocked(o *Object) {
-	if o.inRAM() > 0 && !s.filter.Admit(evict.Candidate{Hash: xxhash.Sum64String(o.key), Size: o.size, Above: true}) {
+	if o.inRAM() > 0 && !s.filter.Admit(evict.Candidate{Hash: xxhash.Sum64String(o.key()), Size: o.Size(), Above: true}) {
 		return
 	}
 	s.putLocked(o) // if it may

@@ -167,7 +167,7 @@ func TestAValidationOfWhatIsOnlyOnDiskIsKept(t *testing.T) {
 	s.Close()
 	s = onDisk(t, dir, Config{Admission: evict.AdmissionConfig{Name: "probability"}})
 	s.Replace(find(s, "a", askFor()), admitted("X", "2"))
-	if o := find(s, "a", askFor()); o == nil || o.Header.Get("X") != "2" {
+	if o := find(s, "a", askFor()); o == nil || o.Header().Get("X") != "2" {
 		t.Errorf("found %+v, want what was validated", o)
 	}
 	old := find(s, "a", askFor())

@@ -33,33 +33,23 @@ func (t *twins) cost() int64 {
 func (s *Store) Encoded(o *Object, coding int) *Encoded {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o.twins == nil {
-		return nil
+	if t := o.more().twins; t != nil {
+		return t[coding]
 	}
-	return o.twins[coding]
+	return nil
 }
 
 // AddEncoded keeps an object's body in a coding beside it, if the object is stored and there is room.
 func (s *Store) AddEncoded(o *Object, coding int, e *Encoded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if held, ok := s.entries.peek(o.key); !ok || held != o {
+	if s.entries.peek(o.key()) != o {
 		return
 	}
 	var t twins
-	if o.twins != nil {
-		t = *o.twins
+	if had := o.more().twins; had != nil {
+		t = *had
 	}
 	t[coding] = e
-	more := t.cost()
-	if o.twins != nil {
-		more -= o.twins.cost()
-	}
-	if !s.makeRoomLocked(more) {
-		return
-	}
-	if held, ok := s.entries.peek(o.key); ok && held == o { // it may have made the room
-		o.twins = &t
-		s.bytes += more
-	}
+	s.amendLocked(o, func(r *rare) { r.twins = &t })
 }

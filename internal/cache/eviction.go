@@ -11,7 +11,7 @@ import (
 
 // entries are the objects of a store by key, in the order in which a policy gives them up.
 type entries struct {
-	byKey  map[string]*Object
+	table  *table
 	policy evict.Policy
 }
 
@@ -22,40 +22,41 @@ func newEntries(c *Config) entries {
 	if err != nil {
 		panic(err)
 	}
-	return entries{map[string]*Object{}, p}
+	return entries{newTable(), p}
 }
 
-// get returns an entry and counts the use.
-func (e *entries) get(key string) (*Object, bool) {
-	o, ok := e.byKey[key]
-	if ok {
+// get returns an entry and counts the use; nil for none.
+func (e *entries) get(key string) *Object {
+	o := e.table.get(key)
+	if o != nil {
 		e.policy.Hit(&o.node)
 	}
-	return o, ok
+	return o
 }
 
-// peek returns an entry without counting.
-func (e *entries) peek(key string) (*Object, bool) {
-	o, ok := e.byKey[key]
-	return o, ok
-}
+// peek returns an entry without counting; nil for none.
+func (e *entries) peek(key string) *Object { return e.table.get(key) }
 
 // admits reports whether the policy would take an object that is new.
 func (e *entries) admits(o *Object) bool {
 	a, ok := e.policy.(evict.Admitter)
-	return !ok || a.Admits(xxhash.Sum64String(o.key), o.cost())
+	return !ok || a.Admits(xxhash.Sum64String(o.key()), o.cost())
 }
 
 // add takes an object whose key is not there.
 func (e *entries) add(o *Object) {
-	o.node = evict.Node{Entry: o, Hash: xxhash.Sum64String(o.key), Size: o.cost(), Expires: o.expires()}
-	e.byKey[o.key] = o
+	o.node = evict.Node{Hash: xxhash.Sum64String(o.key()), Size: o.cost()}
+	e.table.add(o)
+	if p, ok := e.policy.(evict.Expirer); ok {
+		p.AddExpiring(&o.node, o.expires())
+		return
+	}
 	e.policy.Add(&o.node)
 }
 
 func (e *entries) remove(o *Object) {
 	e.policy.Remove(&o.node)
-	delete(e.byKey, o.key)
+	e.table.remove(o)
 }
 
 // evict removes and returns the next object to give up; ok is false when there is none.
@@ -64,16 +65,17 @@ func (e *entries) evict() (o *Object, ok bool) {
 	if n == nil {
 		return nil, false
 	}
-	o = n.Entry.(*Object)
-	delete(e.byKey, o.key)
+	o = evict.Entry[Object](n)
+	e.table.remove(o)
 	return o, true
 }
 
 // expires is when the object goes stale; a marker does not.
 func (o *Object) expires() int64 {
-	left := int64(o.Meta.Lifetime - o.Meta.InitialAge)
-	if o.variants != nil || left > math.MaxInt64-max(0, o.Meta.ResponseTime) {
+	m := o.Meta()
+	left := int64(m.Lifetime - m.InitialAge)
+	if o.more().variants != nil || left > math.MaxInt64-max(0, m.ResponseTime) {
 		return 0
 	}
-	return max(1, o.Meta.ResponseTime+left)
+	return max(1, m.ResponseTime+left)
 }

@@ -26,8 +26,8 @@ func after(t *testing.T, policy string, asked ...string) string {
 		store(t, s, key, lasting(time.Hour))
 	}
 	var left []string
-	for key := range s.entries.byKey {
-		left = append(left, key)
+	for o := range s.entries.table.all() {
+		left = append(left, o.key())
 	}
 	slices.Sort(left)
 	return strings.Join(left, "")

@@ -94,8 +94,8 @@ func (s *Store) newFill(c FillConfig) *Fill {
 func (s *Store) varyOf(key []byte, vary string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := s.entries.peek(text(key)); ok && o.variants != nil {
-		vary = httpcache.MergeVary(o.variants.vary, vary)
+	if o := s.entries.peek(text(key)); o != nil && o.more().variants != nil {
+		vary = httpcache.MergeVary(o.more().variants.vary, vary)
 	}
 	return vary
 }
@@ -208,21 +208,30 @@ func (f *Fill) releaseLocked() {
 
 // keepLocked makes the complete body an object of the store.
 func (f *Fill) keepLocked() *Object {
-	o := &Object{Meta: f.meta, Header: f.header, key: f.key, size: f.size, tags: f.tags, checked: f.ticket}
+	p := f.parts()
+	p.size = f.size
 	if len(f.chunks) > 0 {
 		last := len(f.chunks) - 1
 		f.chunks[last] = trimmed(f.chunks[last])
-		o.first, o.rest = f.chunks[0], f.chunks[1:]
+		p.first, p.rest = f.chunks[0], f.chunks[1:]
 	}
 	s := f.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reserved -= f.reserved
 	f.reserved = 0
-	if !s.wantedLocked(f) || !s.placeLocked(f, o) {
+	if !s.wantedLocked(f) {
 		return nil
 	}
-	return o
+	if o, ok := s.placeLocked(f, &p); ok {
+		return o
+	}
+	return nil
+}
+
+// parts are those of the object that the fill makes, without its body.
+func (f *Fill) parts() parts {
+	return parts{key: f.key, header: f.header, meta: f.meta, rare: rare{tags: f.tags}, checked: f.ticket}
 }
 
 // wantedLocked reports whether no purge but its own has come between the request for a response and its storing.
@@ -232,9 +241,9 @@ func (s *Store) wantedLocked(f *Fill) bool {
 	return !gone && stale == 0 && !s.purges.since(f.ticket, []byte(primary), f.own)
 }
 
-// trimmed returns the chunk without more than an eighth of unused memory.
+// trimmed returns the chunk without unused memory.
 func trimmed(c []byte) []byte {
-	if cap(c)-len(c) <= len(c)/8 {
+	if cap(c) == len(c) {
 		return c
 	}
 	return append(make([]byte, 0, len(c)), c...)

@@ -239,39 +239,41 @@ func (r *otherRule) names(key string) bool {
 }
 
 // judge returns an object as the purges since it was last looked at have left it: gone, or stale.
-func (l *purgeLog) judge(o *Object) (_ *Object, gone bool) {
+func (l *purgeLog) judge(o *Object, ks *kinds) (_ *Object, gone bool) {
 	if o.checked >= l.ruled {
 		return o, false
 	}
-	gone, stale, strict := l.verdict(o.key, o.tags, o.checked)
-	if stale == 0 || gone || o.variants != nil {
+	r := o.more()
+	gone, stale, strict := l.verdict(o.key(), r.tags, o.checked)
+	if stale == 0 || gone || r.variants != nil {
 		return o, gone
 	}
-	aged := *o
-	aged.Meta.Lifetime = min(o.Meta.Lifetime, max(0, o.Meta.Age(stale)))
+	aged := o.parts()
+	aged.meta.Lifetime = min(aged.meta.Lifetime, max(0, aged.meta.Age(stale)))
 	if strict {
-		aged.Meta.StaleWhileRevalidate = 0
+		aged.meta.StaleWhileRevalidate = 0
 	}
 	aged.checked = l.ruled
-	return &aged, false
+	return aged.build(ks), false
 }
 
 // currentLocked returns an entry as the purges since it was last looked up have left it; ok is false when they have taken it.
-func (s *Store) currentLocked(o *Object) (_ *Object, ok bool) {
+func (s *Store) currentLocked(o *Object) *Object {
 	if o.checked >= s.purges.ruled {
-		return o, true
+		return o
 	}
-	now, gone := s.purges.judge(o)
+	now, gone := s.purges.judge(o, s.kinds)
 	switch {
 	case gone:
-		s.removeLocked(o.key)
-		s.unsaveLocked(o.key)
-		return nil, false
-	case now != o:
-		return now, s.storeLocked(now)
+		s.removeLocked(o.key())
+		s.unsaveLocked(o.key())
+		return nil
+	case now == o:
+		o.checked = s.purges.ruled
+	case !s.storeLocked(now):
+		return nil
 	}
-	o.checked = s.purges.ruled
-	return o, true
+	return now
 }
 
 // maxTags bounds the surrogate keys of one response.

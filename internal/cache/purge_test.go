@@ -34,13 +34,14 @@ func keep(t testing.TB, s *Store, key string, adm httpcache.Admission, a *httpca
 // holds says what the store has under a key after ten minutes: "fresh", "stale" since when, or "nothing".
 func holds(s *Store, key string, a *httpcache.Ask) string {
 	o, _ := s.Find([]byte(key), a)
-	switch {
-	case o == nil:
+	if o == nil {
 		return "nothing"
-	case o.Meta.TTL(10*minute) > 0:
+	}
+	m := o.Meta()
+	if m.TTL(10*minute) > 0 {
 		return "fresh"
 	}
-	return fmt.Sprintf("stale for %v", -o.Meta.TTL(10*minute))
+	return fmt.Sprintf("stale for %v", -m.TTL(10*minute))
 }
 
 func TestPurge(t *testing.T) {
@@ -194,7 +195,8 @@ func TestWhatIsOutdatedIsNotServedWhileItIsValidated(t *testing.T) {
 			if o == nil {
 				t.Fatalf("%s is gone", key)
 			}
-			all += fmt.Sprint(httpcache.Decide(10*minute, &o.Meta, askFor()).Outcome, " ")
+			m := o.Meta()
+			all += fmt.Sprint(httpcache.Decide(10*minute, &m, askFor()).Outcome, " ")
 		}
 		return all
 	}
@@ -267,8 +269,8 @@ func TestPurgesAgainstAModel(t *testing.T) {
 				if (o == nil) != (e == nil) {
 					t.Fatalf("seed %d, step %d: %s is %v, want %v", seed, step, k, o != nil, e != nil)
 				}
-				if o != nil && (o.Meta.Lifetime == time.Hour) != (e.stale == 0) {
-					t.Fatalf("seed %d, step %d: %s has %v to live, want it stale since %d", seed, step, k, o.Meta.Lifetime, e.stale)
+				if o != nil && (o.Meta().Lifetime == time.Hour) != (e.stale == 0) {
+					t.Fatalf("seed %d, step %d: %s has %v to live, want it stale since %d", seed, step, k, o.Meta().Lifetime, e.stale)
 				}
 			}
 		}

@@ -30,37 +30,46 @@ const (
 // appendRecord appends what is kept of an object on disk beside its key and its body. The epoch ties it to the purges that the
 // object was checked against.
 func appendRecord(b []byte, o *Object, epoch uint64) []byte {
-	m := &o.Meta
+	m, r := o.Meta(), o.more()
 	b = binary.BigEndian.AppendUint64(append(b, recordVersion), epoch)
 	b = binary.AppendUvarint(b, uint64(o.checked))
 	for _, v := range []int64{m.ResponseTime, m.Date, m.LastModified, int64(m.InitialAge), int64(m.Lifetime), int64(m.StaleWhileRevalidate), int64(m.StaleIfError)} {
 		b = binary.AppendVarint(b, v)
 	}
 	b = binary.AppendUvarint(b, uint64(m.Status))
-	b = append(b, byte(m.Source), flag(m.NoCache, flagNoCache)|flag(m.MustRevalidate, flagMustRevalidate)|flag(m.Encodable, flagEncodable)|
-		flag(m.Limits, flagLimits)|flag(m.Immutable, flagImmutable))
-	for _, v := range []string{m.ETag, m.Vary, string(o.Header)} {
+	b = append(b, byte(m.Source), flagsOf(&m))
+	for _, v := range []string{m.ETag, m.Vary, string(o.Header())} {
 		b = appendText(b, v)
 	}
-	b = binary.AppendUvarint(b, uint64(len(o.tags)))
-	for _, t := range o.tags {
+	b = binary.AppendUvarint(b, uint64(len(r.tags)))
+	for _, t := range r.tags {
 		b = binary.BigEndian.AppendUint64(b, t)
 	}
 	switch {
-	case o.variants != nil:
-		b = binary.BigEndian.AppendUint64(append(b, recordVariants), o.variants.generation)
-		b = appendText(b, o.variants.vary)
-		b = binary.AppendUvarint(b, uint64(len(o.variants.keys)))
-		for _, k := range o.variants.keys {
+	case r.variants != nil:
+		b = binary.BigEndian.AppendUint64(append(b, recordVariants), r.variants.generation)
+		b = appendText(b, r.variants.vary)
+		b = binary.AppendUvarint(b, uint64(len(r.variants.keys)))
+		for _, k := range r.variants.keys {
 			b = appendText(b, k)
 		}
-	case o.slicing != nil:
-		b = binary.BigEndian.AppendUint64(append(b, recordSliced), o.slicing.generation)
-		b = binary.AppendVarint(binary.AppendVarint(b, o.slicing.size), o.size)
+	case r.slicing != nil:
+		b = binary.BigEndian.AppendUint64(append(b, recordSliced), r.slicing.generation)
+		b = binary.AppendVarint(binary.AppendVarint(b, r.slicing.size), r.size)
 	default:
 		b = append(b, recordBody)
 	}
 	return b
+}
+
+func flagsOf(m *httpcache.Meta) byte {
+	return flag(m.NoCache, flagNoCache) | flag(m.MustRevalidate, flagMustRevalidate) | flag(m.Encodable, flagEncodable) |
+		flag(m.Limits, flagLimits) | flag(m.Immutable, flagImmutable)
+}
+
+func setFlags(m *httpcache.Meta, flags byte) {
+	m.NoCache, m.MustRevalidate, m.Encodable = flags&flagNoCache != 0, flags&flagMustRevalidate != 0, flags&flagEncodable != 0
+	m.Limits, m.Immutable = flags&flagLimits != 0, flags&flagImmutable != 0
 }
 
 func flag(set bool, f byte) byte {
@@ -75,26 +84,24 @@ func appendText(b []byte, s string) []byte {
 }
 
 // parseRecord makes the object of a file. It is false for a record that is malformed or of another epoch.
-func parseRecord(key []byte, record []byte, epoch uint64, file *disk.Object, body []byte) (*Object, bool) {
+func parseRecord(key []byte, record []byte, epoch uint64, file *disk.Object, body []byte, ks *kinds) (*Object, bool) {
 	r := recordReader{record, true}
 	if r.byte() != recordVersion || r.uint64() != epoch {
 		return nil, false
 	}
-	o := &Object{key: string(key), file: file, size: file.Size, checked: Ticket(r.uvarint())}
-	m := &o.Meta
+	p := parts{key: string(key), rare: rare{file: file, size: file.Size}, checked: Ticket(r.uvarint())}
+	m := &p.meta
 	for _, p := range []*int64{&m.ResponseTime, &m.Date, &m.LastModified, (*int64)(&m.InitialAge), (*int64)(&m.Lifetime), (*int64)(&m.StaleWhileRevalidate), (*int64)(&m.StaleIfError)} {
 		*p = r.varint()
 	}
 	status := r.uvarint()
 	m.Status, m.Source = uint16(status), httpcache.Source(r.byte())
-	flags := r.byte()
-	m.NoCache, m.MustRevalidate, m.Encodable = flags&flagNoCache != 0, flags&flagMustRevalidate != 0, flags&flagEncodable != 0
-	m.Limits, m.Immutable = flags&flagLimits != 0, flags&flagImmutable != 0
-	m.ETag, m.Vary, o.Header = r.text(), r.text(), httpcache.Header(r.text())
+	setFlags(m, r.byte())
+	m.ETag, m.Vary, p.header = r.text(), r.text(), httpcache.Header(r.text())
 	if n := r.count(8); n > 0 {
-		o.tags = make([]uint64, n)
-		for i := range o.tags {
-			o.tags[i] = r.uint64()
+		p.tags = make([]uint64, n)
+		for i := range p.tags {
+			p.tags[i] = r.uint64()
 		}
 	}
 	switch kind := r.byte(); kind {
@@ -103,17 +110,17 @@ func parseRecord(key []byte, record []byte, epoch uint64, file *disk.Object, bod
 		for range r.count(1) {
 			v.keys = append(v.keys, r.text())
 		}
-		o.variants = v
+		p.variants = v
 	case recordSliced:
-		o.slicing = &slicing{generation: r.uint64(), size: r.varint()}
-		o.size = r.varint()
-		r.ok = r.ok && o.slicing.size > 0 && o.size >= 0 && file.Size == 0
+		p.slicing = &slicing{generation: r.uint64(), size: r.varint()}
+		p.size = r.varint()
+		r.ok = r.ok && p.slicing.size > 0 && p.size >= 0 && file.Size == 0
 	case recordBody:
-		o.first, o.onDisk = body, body == nil && o.size > 0
+		p.first, p.onDisk = trimmed(body), body == nil && p.size > 0 // the file's other bytes are not kept
 	default:
 		r.ok = false
 	}
-	return o, r.ok && len(r.b) == 0 && status <= math.MaxUint16
+	return p.build(ks), r.ok && len(r.b) == 0 && status <= math.MaxUint16
 }
 
 // recordReader reads what appendRecord has written; ok turns false where that is not so.

@@ -20,21 +20,21 @@ type slicing struct {
 }
 
 // Sliced reports whether the body is kept in slices: [Store.Slice] has them, the object itself has none of it.
-func (o *Object) Sliced() bool { return o.slicing != nil }
+func (o *Object) Sliced() bool { return o.more().slicing != nil }
 
 // SliceSpan returns which bytes of the body the slice has.
 func (o *Object) SliceSpan(i int64) httpcache.Span {
-	first := i * o.slicing.size
-	return httpcache.Span{First: first, Length: min(o.slicing.size, o.size-first)}
+	size := o.more().slicing.size
+	return httpcache.Span{First: i * size, Length: min(size, o.Size()-i*size)}
 }
 
 // SliceAt returns the slice that has the offset.
-func (o *Object) SliceAt(off int64) int64 { return off / o.slicing.size }
+func (o *Object) SliceAt(off int64) int64 { return off / o.more().slicing.size }
 
 // AppendSliceKey appends the key of a slice.
 func (o *Object) AppendSliceKey(dst []byte, i int64) []byte {
-	dst = append(append(dst, o.key...), 0, 's')
-	dst = binary.BigEndian.AppendUint64(dst, o.slicing.generation)
+	dst = append(append(dst, o.key()...), 0, 's')
+	dst = binary.BigEndian.AppendUint64(dst, o.more().slicing.generation)
 	return binary.BigEndian.AppendUint64(dst, uint64(i))
 }
 
@@ -51,23 +51,25 @@ func (s *Store) SliceSize() int64 {
 func (s *Store) PutSliced(c FillConfig, size int64) *Object {
 	c.Length = -1
 	f := s.Begin(c)
-	o := &Object{Meta: f.meta, Header: f.header, key: f.key, size: size, tags: f.tags, checked: f.ticket,
-		slicing: &slicing{generation: rand.Uint64(), size: s.SliceSize(), passing: !c.Admission.Stored}}
+	p := f.parts()
+	p.size, p.slicing = size, &slicing{generation: rand.Uint64(), size: s.SliceSize(), passing: !c.Admission.Stored}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.storing && s.wantedLocked(f) {
-		s.placeLocked(f, o)
+		if o, ok := s.placeLocked(f, &p); ok {
+			return o
+		}
 	}
-	return o
+	return p.build(s.kinds)
 }
 
 // Slice returns a slice of the head's body, if it is stored.
 func (s *Store) Slice(head *Object, i int64) (*Object, bool) {
 	s.mu.Lock()
 	s.scratch = head.AppendSliceKey(s.scratch[:0], i)
-	o, ok := s.getLocked(s.scratch)
+	o := s.getLocked(s.scratch)
 	s.mu.Unlock()
-	if !ok && s.tier != nil {
+	if o == nil && s.tier != nil {
 		o = s.reach(head.AppendSliceKey(nil, i))
 	}
 	return o, o != nil
@@ -83,12 +85,12 @@ func (s *Store) HasSlice(head *Object, i int64) bool {
 func (s *Store) BeginSlice(head *Object, i int64, ticket Ticket) *Fill {
 	f := s.newFill(FillConfig{
 		Key: head.AppendSliceKey(nil, i), Length: head.SliceSpan(i).Length, Ticket: ticket,
-		Admission: httpcache.Admission{Stored: !head.slicing.passing, Meta: head.Meta},
+		Admission: httpcache.Admission{Stored: !head.more().slicing.passing, Meta: head.Meta()},
 	})
-	if head.slicing.passing {
+	if head.more().slicing.passing {
 		f.chunk = min(passChunk, f.chunk)
 	}
-	f.tags = head.tags
+	f.tags = head.more().tags
 	return f
 }
 
@@ -96,16 +98,16 @@ func (s *Store) BeginSlice(head *Object, i int64, ticket Ticket) *Fill {
 func (s *Store) Drop(o *Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if held, ok := s.entries.peek(o.key); ok && (held == o || held.slicing != nil && held.slicing == o.slicing) {
-		s.removeLocked(o.key)
-		s.unsaveLocked(o.key)
+	if held := s.entries.peek(o.key()); held != nil && (held == o || held.more().slicing != nil && held.more().slicing == o.more().slicing) {
+		s.removeLocked(o.key())
+		s.unsaveLocked(o.key())
 	}
 }
 
 // removeSlicesLocked removes the slices of a head that has left.
 func (s *Store) removeSlicesLocked(head *Object) {
 	var key []byte
-	for i := range min(head.SliceAt(head.size-1)+1, maxSlices) {
+	for i := range min(head.SliceAt(head.Size()-1)+1, maxSlices) {
 		key = head.AppendSliceKey(key[:0], i)
 		s.removeLocked(text(key))
 	}

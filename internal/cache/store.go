@@ -18,6 +18,9 @@ const (
 	DefaultPatience    = 5 * time.Second
 )
 
+// maxChunk is what an Object can count.
+const maxChunk = 1 << 30
+
 // Config configures a Store. Only Budget is required.
 type Config struct {
 	Budget      int64                 // bytes that the store holds at most, objects being filled included
@@ -36,6 +39,8 @@ type Store struct {
 	most int64 // how long a body may be
 	tier *tier // nil without a disk
 
+	kinds *kinds
+
 	mu        sync.Mutex      // guards the fields below
 	filter    evict.Admission // which one it is does not change
 	entries   entries
@@ -51,6 +56,7 @@ func New(cfg Config) *Store {
 	if cfg.Chunk <= 0 {
 		cfg.Chunk = DefaultChunk
 	}
+	cfg.Chunk = min(cfg.Chunk, maxChunk)
 	if cfg.MaxVariants <= 0 {
 		cfg.MaxVariants = DefaultMaxVariants
 	}
@@ -63,7 +69,7 @@ func New(cfg Config) *Store {
 	if cfg.MaxObject <= 0 || cfg.MaxObject > cfg.Budget/8 {
 		cfg.MaxObject = cfg.Budget / 8
 	}
-	s := &Store{cfg: cfg, most: cfg.MaxObject, filter: newFilter(&cfg), entries: newEntries(&cfg)}
+	s := &Store{cfg: cfg, most: cfg.MaxObject, kinds: newKinds(cfg.Budget), filter: newFilter(&cfg), entries: newEntries(&cfg)}
 	if limit, ok := s.filter.(evict.SizeLimit); ok { // a length that is not announced shows as the body comes
 		s.most = min(s.most, int64(limit))
 	}
@@ -83,10 +89,11 @@ func (s *Store) Find(key []byte, ask *httpcache.Ask) (*Object, httpcache.Fwd) {
 	if o = s.reach(key); o == nil {
 		return nil, httpcache.FwdURIMiss
 	}
-	if o.variants == nil {
+	v := o.more().variants
+	if v == nil {
 		return o, httpcache.FwdNone
 	}
-	if o = s.reach(o.variants.appendKey(nil, key, ask)); o == nil {
+	if o = s.reach(v.appendKey(nil, key, ask)); o == nil {
 		return nil, httpcache.FwdVaryMiss
 	}
 	return o, httpcache.FwdNone
@@ -95,24 +102,25 @@ func (s *Store) Find(key []byte, ask *httpcache.Ask) (*Object, httpcache.Fwd) {
 func (s *Store) findInRAM(key []byte, ask *httpcache.Ask) (*Object, httpcache.Fwd) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o, ok := s.getLocked(key)
-	if !ok {
+	o := s.getLocked(key)
+	if o == nil {
 		return nil, httpcache.FwdURIMiss
 	}
-	if o.variants == nil {
+	v := o.more().variants
+	if v == nil {
 		return o, httpcache.FwdNone
 	}
-	s.scratch = o.variants.appendKey(s.scratch[:0], key, ask)
-	if o, ok = s.getLocked(s.scratch); !ok {
+	s.scratch = v.appendKey(s.scratch[:0], key, ask)
+	if o = s.getLocked(s.scratch); o == nil {
 		return nil, httpcache.FwdVaryMiss
 	}
 	return o, httpcache.FwdNone
 }
 
-func (s *Store) getLocked(key []byte) (*Object, bool) {
-	o, ok := s.entries.get(text(key))
-	if !ok {
-		return nil, false
+func (s *Store) getLocked(key []byte) *Object {
+	o := s.entries.get(text(key))
+	if o == nil {
+		return nil
 	}
 	return s.currentLocked(o)
 }
@@ -122,25 +130,28 @@ func (s *Store) getLocked(key []byte) (*Object, bool) {
 func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held, ok := s.entries.peek(old.key)
-	if ok = ok && (held == old || held.file != nil && held.file == old.file); ok {
+	held := s.entries.peek(old.key())
+	ok := held == old || held != nil && held.more().file != nil && held.more().file == old.more().file
+	if ok {
 		old = held // its body may have moved to disk
 	} else if held == nil {
 		ok = s.onlyOnDisk(old)
 	}
-	fresh := *old
-	fresh.Meta, fresh.Header, fresh.twins = adm.Meta, adm.Header, nil // what encoded bodies say of themselves was of the old header
+	p := old.parts()
+	vary := p.meta.Vary
+	p.meta, p.header, p.twins = adm.Meta, adm.Header, nil // what encoded bodies say of themselves was of the old header
 	tags, storable := tagsOf(adm.Header)
-	fresh.tags = tags
+	p.tags = tags
+	fresh := p.build(s.kinds)
 	if ok {
-		if adm.Stored && storable && adm.Meta.Vary == old.Meta.Vary {
-			s.storeLocked(&fresh)
+		if adm.Stored && storable && adm.Meta.Vary == vary {
+			s.storeLocked(fresh)
 		} else {
-			s.removeLocked(old.key)
-			s.unsaveLocked(old.key)
+			s.removeLocked(old.key())
+			s.unsaveLocked(old.key())
 		}
 	}
-	return &fresh
+	return fresh
 }
 
 // clearLocked removes everything at once, and keeps fetches under way from being stored.
@@ -176,7 +187,7 @@ type Stats struct {
 // Stats returns the present figures.
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
-	st := Stats{Objects: len(s.entries.byKey), Bytes: s.bytes + s.reserved, Budget: s.cfg.Budget, Evictions: s.evictions}
+	st := Stats{Objects: s.entries.table.len, Bytes: s.bytes + s.reserved, Budget: s.cfg.Budget, Evictions: s.evictions}
 	s.mu.Unlock()
 	if s.tier != nil {
 		st.Disk = s.tier.files.Stats()
@@ -190,7 +201,7 @@ func (s *Store) storeLocked(o *Object) bool {
 	if ok {
 		s.saveLocked(o)
 	} else {
-		s.unsaveLocked(o.key)
+		s.unsaveLocked(o.key())
 	}
 	return ok
 }
@@ -199,21 +210,36 @@ func (s *Store) storeLocked(o *Object) bool {
 // had to make room for it: nothing would find the variant then.
 func (s *Store) putLocked(o *Object) bool {
 	cost := o.cost()
-	if held, ok := s.entries.peek(o.key); ok {
+	if held := s.entries.peek(o.key()); held != nil {
 		s.entries.remove(held)
 		s.goneLocked(held, o)
 	}
 	if !s.entries.admits(o) || !s.makeRoomLocked(cost) {
 		return false
 	}
-	if primary, _, variant := strings.Cut(o.key, "\x00"); variant {
-		if _, ok := s.entries.peek(primary); !ok {
-			return false
-		}
+	if primary, _, variant := strings.Cut(o.key(), "\x00"); variant && s.entries.peek(primary) == nil {
+		return false
 	}
 	s.entries.add(o)
 	s.bytes += cost
 	return true
+}
+
+// amendLocked gives an object something that few have, unless it is held and there is no room.
+func (s *Store) amendLocked(o *Object, change func(*rare)) {
+	r := *o.more()
+	r.size = o.Size()
+	change(&r)
+	more := r.cost() - o.rare.Load().cost()
+	if s.entries.peek(o.key()) == o {
+		if !s.makeRoomLocked(more) {
+			return
+		}
+		if s.entries.peek(o.key()) == o { // it may have made the room
+			s.bytes += more
+		}
+	}
+	o.rare.Store(&r)
 }
 
 // makeRoomLocked evicts until n more bytes fit; nothing when they never would.
@@ -233,7 +259,7 @@ func (s *Store) makeRoomLocked(n int64) bool {
 }
 
 func (s *Store) removeLocked(key string) {
-	if o, ok := s.entries.peek(key); ok {
+	if o := s.entries.peek(key); o != nil {
 		s.entries.remove(o)
 		s.goneLocked(o, nil)
 	}
@@ -243,12 +269,13 @@ func (s *Store) removeLocked(key string) {
 // slices, which nothing finds any more.
 func (s *Store) goneLocked(o, by *Object) {
 	s.bytes -= o.cost()
-	if o.variants != nil {
-		for _, k := range o.variants.keys {
+	r := o.more()
+	if r.variants != nil {
+		for _, k := range r.variants.keys {
 			s.removeLocked(k)
 		}
 	}
-	if o.slicing != nil && (by == nil || by.slicing != o.slicing) {
+	if r.slicing != nil && (by == nil || by.more().slicing != r.slicing) {
 		s.removeSlicesLocked(o)
 	}
 }

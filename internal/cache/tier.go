@@ -74,7 +74,7 @@ func (s *Store) UseDisk(cfg DiskConfig) error {
 		cfg.Log.Warn("the cache on disk begins anew", "error", err)
 	}
 	for key, ticket := range s.purges.replay(records) {
-		t.purged([]byte(key), ticket)
+		t.purged([]byte(key), ticket, s.kinds)
 	}
 	if t.log, err = writePurges(cfg.Dir, t.epoch, s.purges.records()); err != nil {
 		files.Close()
@@ -86,12 +86,12 @@ func (s *Store) UseDisk(cfg DiskConfig) error {
 }
 
 // purged removes what was stored under a key before it was purged.
-func (t *tier) purged(key []byte, at Ticket) {
+func (t *tier) purged(key []byte, at Ticket, ks *kinds) {
 	e, err := t.files.Get(key)
 	if err != nil {
 		return
 	}
-	if o, ok := parseRecord(key, e.Record, t.epoch, e.Object, e.Body); !ok || o.checked < at {
+	if o, ok := parseRecord(key, e.Record, t.epoch, e.Object, e.Body, ks); !ok || o.checked < at {
 		t.files.Drop(e.Object)
 	}
 }
@@ -118,7 +118,7 @@ func (s *Store) saveLocked(o *Object) {
 	if s.tier == nil {
 		return
 	}
-	s.tier.push(&change{key: o.key, o: o, record: appendRecord(nil, o, s.tier.epoch), update: o.file})
+	s.tier.push(&change{key: o.key(), o: o, record: appendRecord(nil, o, s.tier.epoch), update: o.more().file})
 }
 
 // unsaveLocked has what is stored under a key removed.
@@ -206,13 +206,13 @@ func (t *tier) write(s *Store) {
 func (s *Store) onDisk(o *Object, file *disk.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o.file = file
-	if held, ok := s.entries.peek(o.key); !ok || held != o || o.size <= disk.SmallBody || o.slicing != nil {
+	s.amendLocked(o, func(r *rare) { r.file = file })
+	if s.entries.peek(o.key()) != o || o.Size() <= disk.SmallBody || o.Sliced() {
 		return
 	}
-	moved := *o
+	moved := o.parts()
 	moved.first, moved.rest, moved.onDisk = nil, nil, true
-	s.putLocked(&moved)
+	s.putLocked(moved.build(s.kinds))
 }
 
 // next waits for a change; nil when there is none to come.
@@ -253,11 +253,11 @@ func (t *tier) apply(c *change) *disk.Object {
 	}
 	if c.update != nil {
 		err := t.files.Update(c.update, []byte(c.key), c.record)
-		if err == nil || c.o.onDisk {
+		if err == nil || c.o.more().onDisk {
 			return nil // where that failed the object is given up, as whoever opens it finds out
 		}
 	}
-	body := append([][]byte{c.o.first}, c.o.rest...)
+	body := append([][]byte{c.o.first()}, c.o.more().rest...)
 	file, err := t.files.Put([]byte(c.key), c.record, body)
 	if err != nil {
 		t.fail(err)
@@ -341,7 +341,7 @@ func (s *Store) reach(key []byte) *Object {
 		}
 		return nil
 	}
-	o, ok := parseRecord(key, e.Record, s.tier.epoch, e.Object, e.Body)
+	o, ok := parseRecord(key, e.Record, s.tier.epoch, e.Object, e.Body, s.kinds)
 	if !ok {
 		s.tier.files.Drop(e.Object)
 		return nil
@@ -355,7 +355,7 @@ func (s *Store) reach(key []byte) *Object {
 func (s *Store) near(key []byte, read *Object) (o *Object, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o, ok := s.getLocked(key); ok {
+	if o := s.getLocked(key); o != nil {
 		return o, true
 	}
 	if c, ok := s.tier.find(key); ok {
@@ -365,12 +365,12 @@ func (s *Store) near(key []byte, read *Object) (o *Object, known bool) {
 		read = c.o
 	} else if read == nil {
 		return nil, false
-	} else if !s.tier.files.Current(read.file) || read.checked > s.purges.now {
+	} else if !s.tier.files.Current(read.more().file) || read.checked > s.purges.now {
 		return nil, true
 	}
-	o, gone := s.purges.judge(read)
+	o, gone := s.purges.judge(read, s.kinds)
 	if gone {
-		s.unsaveLocked(read.key)
+		s.unsaveLocked(read.key())
 		return nil, true
 	}
 	s.promoteLocked(o)
@@ -380,10 +380,10 @@ func (s *Store) near(key []byte, read *Object) (o *Object, known bool) {
 // has reports whether something is stored under a key, as far as can be told without a look at its file.
 func (s *Store) has(key []byte) bool {
 	s.mu.Lock()
-	_, ok := s.entries.peek(text(key))
+	held := s.entries.peek(text(key)) != nil
 	s.mu.Unlock()
-	if ok || s.tier == nil {
-		return ok
+	if held || s.tier == nil {
+		return held
 	}
 	if c, ok := s.tier.find(key); ok {
 		return c.o != nil
@@ -393,11 +393,12 @@ func (s *Store) has(key []byte) bool {
 
 // onlyOnDisk reports whether the file of an object that RAM does not hold is still what its key has.
 func (s *Store) onlyOnDisk(o *Object) bool {
-	if s.tier == nil || o.file == nil {
+	file := o.more().file
+	if s.tier == nil || file == nil {
 		return false
 	}
-	_, waits := s.tier.find([]byte(o.key))
-	return !waits && s.tier.files.Current(o.file)
+	_, waits := s.tier.find([]byte(o.key()))
+	return !waits && s.tier.files.Current(file)
 }
 
 // Source is a part of a body. It is read once.
@@ -409,14 +410,15 @@ type Source interface {
 // Open returns a part of an object's body; All selects the whole. It fails when the body is on disk and cannot be had any more: the
 // object is given up then, if it is stored still, unless it is for want of descriptors.
 func (s *Store) Open(o *Object, part httpcache.Span) (Source, error) {
-	if !o.onDisk {
+	r := o.more()
+	if !r.onDisk {
 		return o.Body(part), nil
 	}
 	if part == All {
-		part.Length = o.size
+		part.Length = r.size
 	}
-	end := min(part.First+part.Length, o.size)
-	f, err := s.tier.files.Open(o.file, part.First, end)
+	end := min(part.First+part.Length, r.size)
+	f, err := s.tier.files.Open(r.file, part.First, end)
 	if err != nil {
 		if errors.Is(err, disk.ErrNotFound) || errors.Is(err, disk.ErrCorrupt) {
 			s.lose(o)
@@ -430,8 +432,8 @@ func (s *Store) Open(o *Object, part httpcache.Span) (Source, error) {
 func (s *Store) lose(o *Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if held, ok := s.entries.peek(o.key); ok && held == o {
-		s.removeLocked(o.key)
+	if s.entries.peek(o.key()) == o {
+		s.removeLocked(o.key())
 	}
 }
 

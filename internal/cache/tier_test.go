@@ -78,7 +78,7 @@ func TestDiskKeepsWhatRAMGivesUp(t *testing.T) {
 			if !ok || body != pattern(size(i)) {
 				t.Errorf("round %d, object %d: %d bytes, found %v", round, i, len(body), ok)
 			}
-			if o := find(s, fmt.Sprint(i), askFor()); o == nil || o.Header.Get("X-Number") != fmt.Sprint(i) {
+			if o := find(s, fmt.Sprint(i), askFor()); o == nil || o.Header().Get("X-Number") != fmt.Sprint(i) {
 				t.Errorf("object %d: %+v", i, o)
 			}
 		}
@@ -126,7 +126,7 @@ func TestARestartComesBackWarm(t *testing.T) {
 	s.Close()
 
 	s = onDisk(t, dir, Config{})
-	if o := find(s, "plain", askFor()); o == nil || o.Meta != adm.Meta || o.Header != adm.Header || len(o.tags) != 2 {
+	if o := find(s, "plain", askFor()); o == nil || o.Meta() != adm.Meta || o.Header() != adm.Header || len(o.more().tags) != 2 {
 		t.Errorf("found %+v", o)
 	}
 	for _, tt := range []struct {
@@ -163,7 +163,7 @@ func TestAValidationIsKeptOnDisk(t *testing.T) {
 		s.Replace(find(s, "k", askFor()), admitted("X", "2"))
 		s.Close()
 		s = onDisk(t, dir, Config{})
-		if o := find(s, "k", askFor()); o == nil || o.Header.Get("X") != "2" {
+		if o := find(s, "k", askFor()); o == nil || o.Header().Get("X") != "2" {
 			t.Errorf("%d bytes: found %+v", size, o)
 		}
 		if body, _ := served(t, s, "k", askFor()); body != pattern(size) {
@@ -374,7 +374,7 @@ func TestDiskAgainstAModel(t *testing.T) {
 				case op < 84:
 					if o := find(s, key, lang(r.IntN(2))); o != nil {
 						adm := tagged(tag(k))
-						adm.Meta.Vary = o.Meta.Vary
+						adm.Meta.Vary = o.Meta().Vary
 						s.Replace(o, adm)
 					}
 				case op < 87:
@@ -440,23 +440,24 @@ func harm(t *testing.T, dir string, r *rand.Rand) {
 
 func FuzzRecord(f *testing.F) {
 	s := onDisk(f, f.TempDir(), Config{})
-	o := &Object{key: "k", tags: []uint64{1, 2}, Header: httpcache.MakeHeader("A", "b"), Meta: httpcache.Meta{Status: 200, ETag: `"x"`, Lifetime: time.Hour}}
-	f.Add(appendRecord(nil, o, 1))
-	o.variants = &variants{vary: "accept", generation: 3, keys: []string{"k\x00a"}}
-	f.Add(appendRecord(nil, o, 1))
-	o.variants, o.slicing = nil, &slicing{generation: 1, size: 1 << 20}
-	f.Add(appendRecord(nil, o, 1))
+	p := parts{key: "k", header: httpcache.MakeHeader("A", "b"), meta: httpcache.Meta{Status: 200, ETag: `"x"`, Lifetime: time.Hour}}
+	p.tags = []uint64{1, 2}
+	f.Add(appendRecord(nil, p.build(s.kinds), 1))
+	p.variants = &variants{vary: "accept", generation: 3, keys: []string{"k\x00a"}}
+	f.Add(appendRecord(nil, p.build(s.kinds), 1))
+	p.variants, p.slicing = nil, &slicing{generation: 1, size: 1 << 20}
+	f.Add(appendRecord(nil, p.build(s.kinds), 1))
 	file, err := s.tier.files.Put([]byte("k"), nil, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		o, ok := parseRecord([]byte("k"), b, 1, file, nil)
+		o, ok := parseRecord([]byte("k"), b, 1, file, nil, s.kinds)
 		if !ok {
 			return
 		}
-		again, ok := parseRecord([]byte("k"), appendRecord(nil, o, 1), 1, file, nil)
-		if !ok || again.Meta != o.Meta || again.Header != o.Header || again.size != o.size || len(again.tags) != len(o.tags) {
+		again, ok := parseRecord([]byte("k"), appendRecord(nil, o, 1), 1, file, nil, s.kinds)
+		if !ok || again.Meta() != o.Meta() || again.Header() != o.Header() || again.Size() != o.Size() || len(again.more().tags) != len(o.more().tags) {
 			t.Errorf("%+v comes back as %+v", o, again)
 		}
 	})

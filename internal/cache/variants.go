@@ -38,37 +38,41 @@ func (v *variants) cost() int64 {
 
 // placeLocked stores a complete response under its key, or as a variant of it. It fails when there is no room, or when the
 // key has come to vary by fields that the fill did not look at.
-func (s *Store) placeLocked(f *Fill, o *Object) bool {
-	held, ok := s.entries.get(f.key)
-	varies := ok && held.variants != nil
+func (s *Store) placeLocked(f *Fill, p *parts) (*Object, bool) {
+	held := s.entries.get(f.key)
+	var v *variants
+	if held != nil {
+		v = held.more().variants
+	}
 	switch {
-	case varies && httpcache.MergeVary(held.variants.vary, f.vary) != f.vary:
-		return false
+	case v != nil && httpcache.MergeVary(v.vary, f.vary) != f.vary:
+		return nil, false
 	case f.vary == "":
-		return s.storeLocked(o)
-	case !varies || held.variants.vary != f.vary:
-		held = &Object{key: f.key, checked: s.purges.ruled, variants: &variants{vary: f.vary, generation: rand.Uint64()}}
-		if !s.storeLocked(held) {
-			return false
+		o := p.build(s.kinds)
+		return o, s.storeLocked(o)
+	case v == nil || v.vary != f.vary:
+		v = &variants{vary: f.vary, generation: rand.Uint64()}
+		marker := parts{rare: rare{variants: v}, key: f.key, checked: s.purges.ruled}
+		if held = marker.build(s.kinds); !s.storeLocked(held) {
+			return nil, false
 		}
 	}
-	o.key = string(append(held.variants.appendPrefix(nil, []byte(f.key)), f.values...))
+	p.key = string(append(v.appendPrefix(nil, []byte(f.key)), f.values...))
+	o := p.build(s.kinds)
 	if !s.storeLocked(o) {
-		return false
+		return nil, false
 	}
-	s.listLocked(held, o.key)
-	_, ok = s.entries.peek(o.key) // gone when the list took the room
-	return ok
+	s.listLocked(held, p.key)
+	return o, s.entries.peek(o.key()) != nil // gone when the list took the room
 }
 
 // listLocked notes a variant that was just stored as the marker's newest. Of too many the marker gives up the oldest, once it
 // has forgotten those that are no longer stored.
 func (s *Store) listLocked(marker *Object, key string) {
-	v := marker.variants
+	v := marker.more().variants
 	s.bytes -= marker.cost()
 	v.keys = slices.DeleteFunc(v.keys, func(k string) bool {
-		_, ok := s.entries.peek(k)
-		return k == key || !ok
+		return k == key || s.entries.peek(k) == nil
 	})
 	for len(v.keys) >= s.cfg.MaxVariants {
 		s.removeLocked(v.keys[0])

@@ -22,13 +22,13 @@ func selected(s *Store, key string, accepts string) string {
 // listed returns the values of Accept that the marker of a key lists, oldest first.
 func listed(t *testing.T, s *Store, key string) string {
 	t.Helper()
-	o, ok := s.entries.peek(key)
-	if !ok || o.variants == nil {
+	o := s.entries.peek(key)
+	if o == nil || o.more().variants == nil {
 		t.Fatalf("marker of %q = none, want one", key)
 	}
 	list := ""
-	for _, k := range o.variants.keys {
-		list += strings.TrimPrefix(strings.TrimSuffix(k, "\n"), string(o.variants.appendPrefix(nil, []byte(key)))+"=")
+	for _, k := range o.more().variants.keys {
+		list += strings.TrimPrefix(strings.TrimSuffix(k, "\n"), string(o.more().variants.appendPrefix(nil, []byte(key)))+"=")
 	}
 	return list
 }
@@ -209,8 +209,8 @@ func TestEvictedMarkerTakesItsVariants(t *testing.T) {
 		t.Errorf("selected = %q, want none", got)
 	}
 	for _, o := range s.held() {
-		if strings.HasPrefix(o.key, "k") {
-			t.Errorf("held = %q, want nothing of the key", o.key)
+		if strings.HasPrefix(o.key(), "k") {
+			t.Errorf("held = %q, want nothing of the key", o.key())
 		}
 	}
 }
@@ -229,9 +229,9 @@ func TestVariantsAgeOnTheirOwn(t *testing.T) {
 	order := ""
 	for o, ok := s.entries.evict(); ok; o, ok = s.entries.evict() { // oldest first
 		switch {
-		case o.variants != nil:
+		case o.more().variants != nil:
 			order += "marker "
-		case o.key == "plain":
+		case o.key() == "plain":
 			order += "plain "
 		default:
 			order += bodyOf(o) + " "

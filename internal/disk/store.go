@@ -89,9 +89,10 @@ func idOf(key []byte) id {
 
 // Object is a file of the store. It stays usable for those who hold it until it is replaced or given up.
 type Object struct {
+	node evict.Node // first: see evict.Entry
+
 	Size int64 // of the body
 
-	node    evict.Node
 	id      id
 	version uint64
 	chunk   int64
@@ -252,7 +253,7 @@ func (s *Store) addLocked(o *Object) {
 		s.removeLocked(old)
 	}
 	s.makeRoomLocked(o.length)
-	o.node = evict.Node{Entry: o, Hash: uint64(o.id[8])<<56 | uint64(o.version>>8), Size: o.length}
+	o.node = evict.Node{Hash: uint64(o.id[8])<<56 | uint64(o.version>>8), Size: o.length}
 	s.index[o.id] = o
 	s.policy.Add(&o.node)
 	s.bytes += o.length
@@ -290,7 +291,7 @@ func (s *Store) evictLocked() bool {
 		return false
 	}
 	s.evictions++
-	s.goneLocked(n.Entry.(*Object))
+	s.goneLocked(evict.Entry[Object](n))
 	return true
 }
 

@@ -73,7 +73,7 @@ func newDense(p Policy) *dense {
 	c.admitter, _ = p.(Admitter)
 	for i := range c.entries {
 		e := &c.entries[i]
-		e.Node = Node{Entry: e, Hash: mix(uint64(i)), Size: 1, Expires: int64(mix(uint64(i)) % 1000)}
+		e.Node = Node{Hash: mix(uint64(i)), Size: 1}
 	}
 	return c
 }
@@ -89,9 +89,9 @@ func (c *dense) request(id uint32) {
 		return
 	}
 	if c.policy.Len() == benchCache {
-		c.policy.Victim().Entry.(*entry).held = false
+		Entry[entry](c.policy.Victim()).held = false
 	}
-	c.policy.Add(&e.Node)
+	add(c.policy, &e.Node, int64(e.Hash%1000))
 	e.held = true
 }
 
@@ -101,8 +101,8 @@ func TestUseAllocatesNothing(t *testing.T) {
 			p := newPolicy(t, name, 1000)
 			nodes := make([]Node, 900)
 			for i := range nodes {
-				nodes[i] = Node{Hash: mix(uint64(i)), Size: 1, Expires: int64(i % 7)}
-				p.Add(&nodes[i])
+				nodes[i] = Node{Hash: mix(uint64(i)), Size: 1}
+				add(p, &nodes[i], int64(i%7))
 			}
 			rng := rand.New(rand.NewPCG(3, 4))
 			use := func() { p.Hit(&nodes[rng.IntN(len(nodes))]) }

@@ -1,11 +1,11 @@
 // Package evict decides what a cache gives up (a [Policy]) and what it takes in (an [Admission]).
 //
 // It is pure: no clock, goroutine, lock or global source of chance. The live cache and the offline simulator call the same
-// code. A policy only orders nodes; who owns the entries embeds a [Node] in each, keeps the map from key to entry, accounts
-// for the bytes and guards all calls. What the owner does with a request for a key:
+// code. A policy only orders nodes; who owns the entries has a [Node] as the first field of each (see [Entry]), finds
+// them by key, accounts for the bytes and guards all calls. What the owner does with a request for a key:
 //
 //	held ──▶ Hit
-//	else     Admit (filter) ──▶ Admits (policy, if it is an Admitter) ──▶ Victim until it fits ──▶ Add
+//	else     Admit (filter) ──▶ Admits (policy, if it is an Admitter) ──▶ Victim until it fits ──▶ Add (AddExpiring, if the policy is an Expirer)
 //
 // The policies follow libCacheSim, whose figures on a trace in testdata the tests compare with:
 //

@@ -6,7 +6,7 @@ import (
 	"cdnlab/internal/evict"
 )
 
-// An owner embeds a Node in its entries and keeps them in a map.
+// An owner has a Node as the first field of its entries and keeps them in a map.
 func Example() {
 	type entry struct {
 		evict.Node
@@ -27,12 +27,11 @@ func Example() {
 		}
 		fmt.Println(key, "miss")
 		for policy.Len() >= capacity {
-			victim := policy.Victim().Entry.(*entry)
+			victim := evict.Entry[entry](policy.Victim())
 			delete(held, victim.key)
 			fmt.Println("  gave up", victim.key)
 		}
-		e := &entry{key: key}
-		e.Node = evict.Node{Entry: e, Size: 1}
+		e := &entry{evict.Node{Size: 1}, key}
 		held[key] = e
 		policy.Add(&e.Node)
 	}

@@ -36,8 +36,8 @@ func drive(t *testing.T, name string, p Policy, nodes []Node, calls []byte) {
 			if a, picky := p.(Admitter); picky && step%2 == 0 && !a.Admits(mix(uint64(call&15)), size) {
 				continue
 			}
-			n.Hash, n.Size, n.Expires = mix(uint64(call&15)), size, int64(call%5) // what other policies left in it stays
-			p.Add(n)
+			n.Hash, n.Size = mix(uint64(call&15)), size // what other policies left in it stays
+			add(p, n, int64(call%5))
 			held[n] = true
 		case call>>6 == 2:
 			p.Remove(n)

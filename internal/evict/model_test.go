@@ -18,6 +18,7 @@ type model struct {
 
 type held struct {
 	node                *Node
+	expires             int64
 	added, uses, turned int // uses with that of Add; turned is the turn of the last Add or Hit
 	visited             bool
 	rank                float64
@@ -47,10 +48,10 @@ var models = map[string]func(*model) int{
 	"gdsf":  first(func(h *held) []float64 { return []float64{h.rank, float64(h.turned)} }),
 	"sieve": (*model).sieve,
 	"ttl": first(func(h *held) []float64 {
-		if h.node.Expires == 0 {
+		if h.expires == 0 {
 			return []float64{1, 0, float64(h.turned)}
 		}
-		return []float64{0, float64(h.node.Expires), float64(h.added)}
+		return []float64{0, float64(h.expires), float64(h.added)}
 	}),
 }
 
@@ -61,8 +62,8 @@ func (m *model) turned(h *held) {
 	h.rank = m.age + float64(h.uses)*1e6/float64(h.node.Size)
 }
 
-func (m *model) Add(n *Node) {
-	h := &held{node: n, added: m.turn}
+func (m *model) Add(n *Node, expires int64) {
+	h := &held{node: n, expires: expires, added: m.turn}
 	m.turned(h)
 	m.held = append(m.held, h)
 }
@@ -115,9 +116,9 @@ func compare(t *testing.T, p Policy, m *model, rng *rand.Rand, steps int) {
 		}
 		switch dice := rng.IntN(100); {
 		case dice < adds:
-			n := &Node{Hash: rng.Uint64(), Size: 1 + rng.Int64N(20), Expires: rng.Int64N(10)}
-			p.Add(n)
-			m.Add(n)
+			n, expires := &Node{Hash: rng.Uint64(), Size: 1 + rng.Int64N(20)}, rng.Int64N(10)
+			add(p, n, expires)
+			m.Add(n, expires)
 		case dice < 50:
 			if got, want := p.Victim(), m.Victim(); got != want {
 				t.Fatalf("step %d: Victim() = %+v, want %+v", step, got, want)

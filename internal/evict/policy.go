@@ -23,6 +23,12 @@ type Admitter interface {
 	Admits(hash uint64, size int64) bool
 }
 
+// Expirer is a Policy that goes by when nodes expire: at an instant in nanoseconds, 0 for never, which is what Add takes for
+// granted.
+type Expirer interface {
+	AddExpiring(n *Node, at int64)
+}
+
 // Config is what policies need to know of their cache.
 type Config struct {
 	Capacity int64      // in bytes, or in objects where each Size is 1; s3fifo needs 20, wtinylfu 100

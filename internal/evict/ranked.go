@@ -50,22 +50,31 @@ type ttl struct {
 	forever  list
 }
 
+// inForever is the place of what is not in the heap.
+const inForever = -1
+
 func (p *ttl) Add(n *Node) {
-	if n.Expires == 0 {
-		p.forever.push(n)
+	n.at = inForever
+	p.forever.push(n)
+}
+
+// AddExpiring implements Expirer.
+func (p *ttl) AddExpiring(n *Node, at int64) {
+	if at == 0 {
+		p.Add(n)
 		return
 	}
-	p.expiring.push(n, uint64(n.Expires)^1<<63) // sorts like the signed number
+	p.expiring.push(n, uint64(at)^1<<63) // sorts like the signed number
 }
 
 func (p *ttl) Hit(n *Node) {
-	if n.Expires == 0 {
+	if n.at == inForever {
 		p.forever.touch(n)
 	}
 }
 
 func (p *ttl) Remove(n *Node) {
-	if n.Expires == 0 {
+	if n.at == inForever {
 		p.forever.remove(n)
 		return
 	}

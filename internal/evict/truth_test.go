@@ -48,6 +48,11 @@ func mix(z uint64) uint64 {
 	return z ^ z>>31
 }
 
+type numbered struct {
+	Node
+	id uint64
+}
+
 // replay returns the misses and the missed bytes of a cache with the given policy and filter.
 func replay(p Policy, filter Admission, capacity int64, requests []request) (misses int, missed int64) {
 	held := map[uint64]*Node{}
@@ -67,12 +72,12 @@ func replay(p Policy, filter Admission, capacity int64, requests []request) (mis
 		for used+r.size > capacity {
 			v := p.Victim()
 			used -= v.Size
-			delete(held, v.Entry.(uint64))
+			delete(held, Entry[numbered](v).id)
 		}
-		n := &Node{Entry: r.id, Hash: hash, Size: r.size}
-		held[r.id] = n
+		n := &numbered{Node{Hash: hash, Size: r.size}, r.id}
+		held[r.id] = &n.Node
 		used += r.size
-		p.Add(n)
+		p.Add(&n.Node)
 	}
 	return misses, missed
 }

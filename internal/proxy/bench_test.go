@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
@@ -72,6 +73,29 @@ func stored(t testing.TB, set setup) *tier {
 
 // BenchmarkHit is the handler's part of a hit.
 func BenchmarkHit(b *testing.B) { benchmarkHits(b, setup{}) }
+
+// BenchmarkHitOfMany is that of hits of 10,000 objects in no order, which are not in the processor's cache, with a copy of the response.
+func BenchmarkHitOfMany(b *testing.B) {
+	f := stored(b, setup{})
+	targets := make([]string, 10_000)
+	for i := range targets {
+		targets[i] = fmt.Sprint("/a?b=", i)
+		if a := f.get(targets[i]); a.status != 200 {
+			b.Fatalf("GET = %d, want 200", a.status)
+		}
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	rng.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
+	rc := requestContext(b, f.proxy, hitRequest)
+	sent := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		rc.Request.Header.SetRequestURI(targets[i%len(targets)])
+		rc.Response.Reset()
+		f.proxy.serve(context.Background(), rc)
+		sent = append(rc.Response.Header.AppendBytes(sent[:0]), rc.Response.Body()...)
+	}
+}
 
 // BenchmarkHitLimited is that of a hit of which a guard speaks.
 func BenchmarkHitLimited(b *testing.B) { benchmarkHits(b, setup{guard: &doorman{lines: limitLines}}) }

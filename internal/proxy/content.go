@@ -16,7 +16,7 @@ import (
 // content is a response out of the cache: stored, or being stored.
 type content struct {
 	meta   *httpcache.Meta
-	header httpcache.Header
+	header httpcache.Header // of a fill; see fields
 	size   int64            // lengthUnknown while that is so
 	object *cache.Object    // either this
 	store  *cache.Store     // of the object
@@ -27,11 +27,29 @@ type content struct {
 }
 
 func (s *Server) contentOf(ctx context.Context, r *request, o *cache.Object) content {
-	c := content{meta: &o.Meta, header: o.Header, size: o.Size(), object: o, store: s.store}
+	o.ReadMeta(&r.meta)
+	c := content{meta: &r.meta, size: o.Size(), object: o, store: s.store}
 	if o.Sliced() {
 		c.pieces = &slicer{server: s, ctx: ctx, r: r, head: o}
 	}
 	return c
+}
+
+// fields returns the stored fields. Those of an object are in memory of the request.
+func (c *content) fields(r *request) (h httpcache.Header) {
+	if c.object == nil {
+		return c.header
+	}
+	h, r.stored = c.object.HeaderIn(r.stored)
+	return h
+}
+
+// appendFields appends the stored fields.
+func (c *content) appendFields(b []byte) []byte {
+	if c.object == nil {
+		return append(b, c.header...)
+	}
+	return c.object.AppendHeader(b)
 }
 
 // body returns a reader of a part.
@@ -47,7 +65,7 @@ func (c *content) body(part httpcache.Span) (source, bool) {
 }
 
 // sendHit answers with a stored response that needs no question upstream.
-func (s *Server) sendHit(ctx context.Context, r *request, o *cache.Object, d httpcache.Decision) {
+func (s *Server) sendHit(ctx context.Context, r *request, c *content, d httpcache.Decision) {
 	r.out.result = stats.Stale
 	if d.Outcome == httpcache.Hit {
 		r.out.result = stats.Hit
@@ -56,10 +74,9 @@ func (s *Server) sendHit(ctx context.Context, r *request, o *cache.Object, d htt
 	if s.pushed.hit(r.key) {
 		r.out.status.Detail = pushedDetail
 	}
-	c := s.contentOf(ctx, r, o)
 	c.aged = true
 	switch {
-	case s.sendContent(r, &c):
+	case s.sendContent(r, c):
 	case c.pieces == nil: // the file is gone
 		r.out.status = httpcache.CacheStatus{}
 		s.fetch(ctx, r, nil, httpcache.FwdURIMiss)
@@ -133,7 +150,7 @@ func (s *Server) sendPart(r *request, c *content, spans []httpcache.Span) bool {
 		}
 		return ok
 	}
-	parts := multipart{boundary: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()), contentType: c.header.Get("Content-Type"), size: c.size}
+	parts := multipart{boundary: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()), contentType: c.fields(r).Get("Content-Type"), size: c.size}
 	for _, span := range spans {
 		src, ok := c.body(span)
 		if !ok {
@@ -154,9 +171,9 @@ func (s *Server) appendContent(r *request, c *content, code int) []byte {
 	b := r.buf
 	same := code == int(c.meta.Status)
 	if same && !(c.meta.Limits && len(r.limits) > 0) {
-		b = append(b, c.header...)
+		b = c.appendFields(b)
 	} else {
-		for name, value := range c.header.All() {
+		for name, value := range c.fields(r).All() {
 			if (same || !leftOut(name, code, r)) && !r.replaced(name) {
 				b = appendLine(b, name, value)
 			}

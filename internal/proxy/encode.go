@@ -89,8 +89,8 @@ func (s *Server) encode(o *cache.Object, c coding.Coding) *cache.Encoded {
 	e := &cache.Encoded{}
 	if int64(buf.Len()) < o.Size() {
 		e.Body = bytes.Clone(buf.Bytes())
-		e.ETag = coding.TagFor(o.Meta.ETag, c)
-		e.Header = encodedHeader(o.Header, e.ETag, c)
+		e.ETag = coding.TagFor(o.Meta().ETag, c)
+		e.Header = encodedHeader(o.Header(), e.ETag, c)
 	}
 	s.store.AddEncoded(o, int(c), e)
 	return e

@@ -179,7 +179,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 	if resp.behind && !resp.ofTier() {
 		return s.unstored(ctx, r, f, resp, &w)
 	}
-	if resp.ofTier() || old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
+	if resp.ofTier() || old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, old.Stored().Meta, &r.ask) {
 		return s.landed(f, s.instead(r, old, failureOf(resp)))
 	}
 	if httpcache.Failing(resp.status) {
@@ -299,7 +299,7 @@ func (s *Server) copyFill(resp *response, fill *cache.Fill, key uint64) *cache.O
 
 // instead answers when nothing usable came: with what is stored, though stale, if the rules allow it (RFC 9111 §4.2.4).
 func (s *Server) instead(r *request, old *cache.Object, why *refusal) *answer {
-	if old != nil && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
+	if old != nil && httpcache.StaleAllowed(r.now, old.Stored().Meta, &r.ask) {
 		return &answer{object: old, result: stats.Stale, status: why.upstream, stored: true, detail: "served stale: " + why.sentence}
 	}
 	return &answer{fail: why, status: why.upstream}

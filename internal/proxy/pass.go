@@ -73,7 +73,7 @@ func (s *Server) relay(ctx context.Context, r *request, result stats.Result, old
 		s.sendAnswer(ctx, r, s.instead(r, old, s.noAnswer(r, err)), old)
 		return
 	}
-	if old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, &old.Meta, &r.ask) {
+	if old != nil && httpcache.Failing(resp.status) && httpcache.StaleAllowed(r.now, old.Stored().Meta, &r.ask) {
 		s.sendAnswer(ctx, r, s.instead(r, old, failureOf(resp)), old)
 		return
 	}

@@ -38,7 +38,10 @@ func (s *Server) Pull(ctx context.Context, p *Piece) (brought bool, err error) {
 	r := s.pulling(t, p)
 	for range 3 {
 		obj, _ := s.store.Find(r.key, &r.ask)
-		if obj == nil || obj.Meta.ETag != p.ETag || httpcache.Decide(r.now, &obj.Meta, &r.ask).Outcome == httpcache.Revalidate {
+		if obj != nil {
+			obj.ReadMeta(&r.meta)
+		}
+		if obj == nil || r.meta.ETag != p.ETag || httpcache.Decide(r.now, &r.meta, &r.ask).Outcome == httpcache.Revalidate {
 			brought = true
 			if err := s.pullHead(ctx, r, obj, p); err != nil {
 				return false, err
@@ -85,7 +88,7 @@ func (s *Server) pulling(t *site, p *Piece) *request {
 
 // pullHead fetches the object, or the slice that the piece begins in, and waits until it is stored.
 func (s *Server) pullHead(ctx context.Context, r *request, old *cache.Object, p *Piece) error {
-	if old != nil && old.Meta.ETag != p.ETag {
+	if old != nil && old.Meta().ETag != p.ETag {
 		old = nil // the version that is asked for is another one: a 304 about this one would be of no use
 	}
 	f, first := s.flights.join(r.key)
@@ -113,7 +116,7 @@ func (s *Server) pullHead(ctx context.Context, r *request, old *cache.Object, p 
 			return ErrVersion
 		}
 		return s.drain(a.fill)
-	case a.object.Meta.ETag != p.ETag:
+	case a.object.Meta().ETag != p.ETag:
 		return ErrVersion
 	case a.result == stats.Stale:
 		return errors.New(a.detail)

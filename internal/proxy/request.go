@@ -39,12 +39,14 @@ type request struct {
 	addr  netip.Addr
 	visit Visit
 
-	key       []byte   // primary cache key
-	buf       []byte   // scratch for the response's header lines
-	wire      []byte   // scratch for the request upstream
-	sent      outgoing // room for it
-	limits    []byte   // lines of the guard
-	forwarded []string // scratch for the lines of X-Forwarded-For
+	key       []byte         // primary cache key
+	buf       []byte         // scratch for the response's header lines
+	wire      []byte         // scratch for the request upstream
+	sent      outgoing       // room for it
+	stored    []byte         // scratch for the fields of a stored response
+	meta      httpcache.Meta // of the stored response that is sent
+	limits    []byte         // lines of the guard
+	forwarded []string       // scratch for the lines of X-Forwarded-For
 }
 
 // turn is what is new with every request on a connection.

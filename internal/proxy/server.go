@@ -269,7 +269,8 @@ func (s *Server) cached(ctx context.Context, r *request) {
 	}
 	obj, fwd := s.store.Find(r.key, &r.ask)
 	if obj != nil {
-		d := httpcache.Decide(r.now, &obj.Meta, &r.ask)
+		c := s.contentOf(ctx, r, obj)
+		d := httpcache.Decide(r.now, c.meta, &r.ask)
 		if d.Outcome != httpcache.Revalidate && s.doubtful(r) {
 			d = httpcache.Decision{Outcome: httpcache.Revalidate, Fwd: httpcache.FwdStale}
 		}
@@ -277,7 +278,7 @@ func (s *Server) cached(ctx context.Context, r *request) {
 			s.refresh(ctx, r, obj)
 		}
 		if d.Outcome != httpcache.Revalidate {
-			s.sendHit(ctx, r, obj, d)
+			s.sendHit(ctx, r, &c, d)
 			return
 		}
 		fwd = d.Fwd

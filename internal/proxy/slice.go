@@ -157,13 +157,13 @@ func (c *slicer) find(part httpcache.Span) source {
 func (c *slicer) fetch(f *flight, i int64, within httpcache.Span) source {
 	s, span := c.server, c.head.SliceSpan(i)
 	ticket := s.store.Ticket()
-	resp, err := s.forward(c.ctx, s.outgoing(c.r, want{whole: true, span: span, unchanged: c.head.Meta.ETag}), c.r.site.Site, hash(c.r.key))
+	resp, err := s.forward(c.ctx, s.outgoing(c.r, want{whole: true, span: span, unchanged: c.head.Meta().ETag}), c.r.site.Site, hash(c.r.key))
 	if err != nil {
 		s.landed(f, &answer{})
 		return nil
 	}
 	got, size, ok := httpcache.ParseContentRange(resp.header.Get("Content-Range"))
-	same := ok && resp.status == http.StatusPartialContent && got == span && size == c.head.Size() && resp.header.Get("ETag") == c.head.Meta.ETag
+	same := ok && resp.status == http.StatusPartialContent && got == span && size == c.head.Size() && resp.header.Get("ETag") == c.head.Meta().ETag
 	if !same {
 		if resp.status < http.StatusInternalServerError {
 			s.store.Drop(c.head)
