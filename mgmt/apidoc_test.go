@@ -25,7 +25,8 @@ func TestAPIDocIsCurrent(t *testing.T) {
 
 At ` + "`http://127.0.0.1:7070`" + ` of a running lab: JSON, under the names 127.0.0.1, localhost and ::1 alone. Calls that change something
 need ` + "`Authorization: Bearer`" + ` and the content of ` + "`.cdnlab/token`" + `, are refused to pages of another origin, and are written to the audit log. An error
-is ` + "`{\"error\": \"a sentence\"}`" + ` with a status from 400 on.
+is ` + "`{\"error\": \"a sentence\"}`" + ` with a status from 400 on. Purges in the
+dialects of other CDNs are taken besides: [purging.md](purging.md).
 
     curl -s http://127.0.0.1:7070/api/v1/status
     curl -s -H "Authorization: Bearer $(cat .cdnlab/token)" -d '{"target": "eu", "latency": "200ms", "for": "30s"}' http://127.0.0.1:7070/api/v1/faults

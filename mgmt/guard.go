@@ -12,11 +12,12 @@ import (
 // rebinding makes, and a change from another origin.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.localHost(r.Host) {
+		local := s.localHost(r.Host)
+		if !local && !s.purgesSite(r) {
 			s.refuse(w, r, http.StatusForbidden, "this API answers only under the names 127.0.0.1, localhost and ::1, not "+hostOf(r.Host))
 			return
 		}
-		if origin := r.Header.Get("Origin"); changes(r.Method) && origin != "" && !strings.EqualFold(origin, "http://"+r.Host) {
+		if origin := r.Header.Get("Origin"); changes(r.Method) && origin != "" && !(local && strings.EqualFold(origin, "http://"+r.Host)) {
 			s.refuse(w, r, http.StatusForbidden, "changes from pages of "+origin+" are not allowed")
 			return
 		}
@@ -25,12 +26,16 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
+// purgesSite says whether a call is a PURGE under the name of a site, which needs the token as well: a page that rebinds a name has none.
+func (s *Server) purgesSite(r *http.Request) bool {
+	_, ok := s.cfg.Topology.Site(r.Host)
+	return ok && r.Method == methodPurge
+}
+
 // requireToken lets a call pass that carries the lab's token.
 func (s *Server) requireToken(next http.HandlerFunc) http.HandlerFunc {
-	want := []byte(s.cfg.Token)
 	return func(w http.ResponseWriter, r *http.Request) {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(token), want) != 1 {
+		if !s.isToken(bearer(r)) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="cdnlab"`)
 			s.refuse(w, r, http.StatusUnauthorized, "this call needs Authorization: Bearer and the token from the file named token in the data directory")
 			return
@@ -39,10 +44,27 @@ func (s *Server) requireToken(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// bearer is the token of Authorization: Bearer, "" without one.
+func bearer(r *http.Request) string {
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		return token
+	}
+	return ""
+}
+
+// isToken compares with the lab's token, in a time that tells nothing about it.
+func (s *Server) isToken(given string) bool {
+	return subtle.ConstantTimeCompare([]byte(given), []byte(s.cfg.Token)) == 1
+}
+
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
+	s.logRefusal(r, status, why)
+	writeError(w, status, "%s", why)
+}
+
+func (s *Server) logRefusal(r *http.Request, status int, why string) {
 	s.cfg.Log.Warn("admin call refused", "method", r.Method, "path", r.URL.Path, "host", r.Host,
 		"origin", r.Header.Get("Origin"), "client", r.RemoteAddr, "status", status, "reason", why)
-	writeError(w, status, "%s", why)
 }
 
 func (s *Server) localHost(hostport string) bool {

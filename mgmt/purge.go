@@ -164,34 +164,95 @@ func (p PurgeSpec) String() string {
 	return string(b)
 }
 
-// purge makes a purge. status is that of an answer which tells the error.
-func (s *Server) purge(ctx context.Context, spec PurgeSpec) (out Purged, status int, err error) {
-	event, origins, err := spec.event(s.cfg.Topology)
-	if err != nil {
-		if u, ok := err.(*unknownSite); ok {
-			return out, http.StatusNotFound, fmt.Errorf("%w; the sites are %s", u, s.view.siteNames())
+// purgeEntry is an event that is to be in a journal.
+type purgeEntry struct {
+	origin string
+	event  url.Values
+	wait   time.Duration
+}
+
+// brief is for the audit: the first of the specs, and how many there are.
+func brief(specs []PurgeSpec) string {
+	if len(specs) == 1 {
+		return specs[0].String()
+	}
+	return fmt.Sprintf("%s and %d more", specs[0], len(specs)-1)
+}
+
+// purge makes purges: either all of them are well-formed and allowed, or none is made. status is that of an answer which tells the error. The
+// journals of the answer are those of the first spec's origins, then those of the next one's.
+func (s *Server) purge(ctx context.Context, specs ...PurgeSpec) (out Purged, status int, err error) {
+	var entries []purgeEntry
+	for _, spec := range specs {
+		event, origins, err := spec.event(s.cfg.Topology)
+		if err != nil {
+			if u, ok := err.(*unknownSite); ok {
+				return out, http.StatusNotFound, fmt.Errorf("%w; the sites are %s", u, s.view.siteNames())
+			}
+			return out, http.StatusBadRequest, err
 		}
-		return out, http.StatusBadRequest, err
+		wait, err := spec.wait()
+		if err != nil {
+			return out, http.StatusBadRequest, err
+		}
+		for _, origin := range origins {
+			entries = append(entries, purgeEntry{origin, cloneValues(event), wait})
+		}
 	}
-	wait, err := spec.wait()
-	if err != nil {
-		return out, http.StatusBadRequest, err
-	}
-	if !s.purges.Allow() {
+	if !s.purges.AllowN(time.Now(), len(specs)) {
 		return out, http.StatusTooManyRequests, fmt.Errorf("more than %d in a second", purgeRate)
 	}
-	all := make([]Progress, len(origins))
-	group, ctx := errgroup.WithContext(ctx)
-	for i, origin := range origins {
-		group.Go(func() (err error) {
-			all[i], err = s.appendEvent(ctx, origin, cloneValues(event), wait, 0)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	if out, err = s.appendAll(ctx, entries); err != nil {
 		return out, http.StatusBadGateway, err
 	}
-	return purged(all), http.StatusOK, nil
+	return out, http.StatusOK, nil
+}
+
+// appendAll writes events into the journals of their origins and waits for the last one of each: who has applied that has applied all before.
+func (s *Server) appendAll(ctx context.Context, entries []purgeEntry) (out Purged, err error) {
+	last := map[string]int{}
+	for i, e := range entries {
+		last[e.origin] = i
+	}
+	all := make([]Progress, len(entries))
+	pass := func(waits bool) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(atOnce)
+		for i, e := range entries {
+			if (last[e.origin] == i) != waits {
+				continue
+			}
+			group.Go(func() (err error) {
+				wait := e.wait
+				if !waits {
+					wait = 0
+				}
+				all[i], err = s.appendEvent(ctx, e.origin, e.event, wait, 0)
+				return err
+			})
+		}
+		return group.Wait()
+	}
+	start := time.Now()
+	if len(entries) > len(last) {
+		if err := pass(false); err != nil {
+			return out, err
+		}
+	}
+	before := time.Since(start)
+	if err := pass(true); err != nil {
+		return out, err
+	}
+	var waited []Progress
+	for i, e := range entries {
+		out.Journals = append(out.Journals, Position{e.origin, all[i].Epoch, all[i].Seq})
+		if last[e.origin] == i {
+			waited = append(waited, all[i])
+		}
+	}
+	out.together(waited)
+	out.Staleness += float64(before.Microseconds()) / 1000
+	return out, nil
 }
 
 func cloneValues(v url.Values) url.Values {
@@ -202,11 +263,10 @@ func cloneValues(v url.Values) url.Values {
 	return c
 }
 
-// purged puts together what became of a purge in several journals: a node has done it when it has done it in each.
-func purged(all []Progress) Purged {
-	out := Purged{Nodes: []AppliedNode{}, Unreachable: []string{}, Pending: []string{}}
+// together puts together what became of a purge in several journals: a node has done it when it has done it in each.
+func (out *Purged) together(all []Progress) {
+	out.Nodes, out.Unreachable, out.Pending = []AppliedNode{}, []string{}, []string{}
 	for _, p := range all {
-		out.Journals = append(out.Journals, Position{p.Origin, p.Epoch, p.Seq})
 		out.Staleness = max(out.Staleness, p.Staleness)
 		for i, n := range p.Nodes {
 			if i == len(out.Nodes) {
@@ -227,5 +287,4 @@ func purged(all []Progress) Purged {
 			out.Unreachable = append(out.Unreachable, n.Node)
 		}
 	}
-	return out
 }

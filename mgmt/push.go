@@ -24,9 +24,6 @@ type PushSpec struct {
 // prepareTime is how long an origin may take to sum an object up.
 const prepareTime = time.Minute
 
-// maxPushed is how many URLs one call may name.
-const maxPushed = 1000
-
 // Pushed tells how far a push is when the call returns. A node that has everything has applied it.
 type Pushed struct {
 	Objects []PushedObject `json:"objects"`
@@ -37,26 +34,6 @@ type PushedObject struct {
 	URL   string        `json:"url"`
 	Error string        `json:"error,omitempty"` // why it cannot be pushed
 	Nodes []AppliedNode `json:"nodes"`           // every hub and edge; those that it is not for have applied it at once
-}
-
-// place returns what a push is for, as the tree knows it.
-func (p PushSpec) place(t *topology.Topology, plan *topology.Plan) (to string, err error) {
-	switch p.To {
-	case "", "all", "hubs", "edges":
-		return p.To, nil
-	}
-	for _, n := range plan.Nodes {
-		if (n.Kind == topology.KindHub || n.Kind == topology.KindEdge) && (n.Group == p.To || string(n.Name) == p.To) {
-			return p.To, nil
-		}
-	}
-	city, ok := topology.FindCity(p.To)
-	for i := range t.Edges {
-		if at := t.Edges[i].At; ok && at.City == city.City && at.Country == city.Country {
-			return t.Edges[i].Name, nil
-		}
-	}
-	return "", fmt.Errorf("to: want hubs, edges, or the name of a hub, an edge or a city that has one, got %q", p.To)
 }
 
 func (s *Server) addPush(w http.ResponseWriter, r *http.Request) {
@@ -83,12 +60,12 @@ func (s *Server) push(ctx context.Context, spec PushSpec) (out Pushed, status in
 	if err != nil {
 		return out, http.StatusBadRequest, err
 	}
-	to, err := spec.place(s.cfg.Topology, s.cfg.Plan)
+	to, err := s.cfg.Topology.PushTarget(spec.To)
 	switch {
 	case err != nil:
-		return out, http.StatusBadRequest, err
-	case len(spec.URLs) == 0 || len(spec.URLs) > maxPushed:
-		return out, http.StatusBadRequest, fmt.Errorf("urls: want 1 to %d, got %d", maxPushed, len(spec.URLs))
+		return out, http.StatusBadRequest, fmt.Errorf("to: %w", err)
+	case len(spec.URLs) == 0 || len(spec.URLs) > topology.MaxPush:
+		return out, http.StatusBadRequest, fmt.Errorf("urls: want 1 to %d, got %d", topology.MaxPush, len(spec.URLs))
 	}
 	events := make([]url.Values, len(spec.URLs))
 	origins := make([]string, len(spec.URLs))

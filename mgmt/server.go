@@ -54,15 +54,16 @@ type Config struct {
 
 // Server serves the admin API.
 type Server struct {
-	cfg      Config
-	view     Topology
-	routes   []route
-	objects  *httputil.ReverseProxy
-	live     *live
-	audit    audit
-	purges   *rate.Limiter
-	stopping chan struct{} // closed when Run's context has ended
-	client   *http.Client  // towards the nodes
+	cfg           Config
+	view          Topology
+	routes        []route
+	objects       *httputil.ReverseProxy
+	live          *live
+	audit         audit
+	purges        *rate.Limiter
+	invalidations invalidations
+	stopping      chan struct{} // closed when Run's context has ended
+	client        *http.Client  // towards the nodes
 }
 
 const (
@@ -91,7 +92,7 @@ func New(cfg Config) (*Server, error) {
 // Run serves until ctx is cancelled, then waits for the calls under way, at most for the drain time.
 func (s *Server) Run(ctx context.Context) error {
 	srv := &http.Server{
-		Handler:           s.audited(s.guard(s.mux())),
+		Handler:           s.audited(s.guard(s.purgeURLs(s.mux()))),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -166,6 +167,7 @@ func (s *Server) mux() http.Handler {
 		}
 		mux.HandleFunc(r.method+" "+r.path, handle)
 	}
+	s.addDialects(mux)
 	mux.HandleFunc("GET /{$}", s.servePage)
 	mux.HandleFunc("GET /ui/", s.serveUI)
 	mux.HandleFunc("GET /-/health", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "ok\n") })

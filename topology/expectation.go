@@ -20,6 +20,9 @@ var metrics = []string{
 	"cdn.hit_ratio",                   // share of requests that edges or hubs answered out of their caches
 	"origin.requests", "origin.share", // requests that origins got, and these as a share of the clients'
 	"latency.mean", "latency.p50", "latency.p90", "latency.p99", "latency.max",
+	"purge.time",         // the longest that a purge took from its entry in the journal until it was applied at every node that is alive
+	"purge.stale_served", // requests that were answered with an older version than the one that was put and purged before they were made
+	"push.vain",          // share of the bytes pushed to edges that no client has asked for
 }
 
 // Metrics lists the figures that an expectation may name.
@@ -28,9 +31,9 @@ func Metrics() []string { return slices.Clone(metrics) }
 // MetricUnit says how a metric's values are written: "s" for latencies, "%" for shares, "" for counts.
 func MetricUnit(metric string) string {
 	switch {
-	case strings.HasPrefix(metric, "latency."):
+	case strings.HasPrefix(metric, "latency.") || metric == "purge.time":
 		return "s"
-	case metric == "requests" || metric == "origin.requests":
+	case metric == "requests" || metric == "origin.requests" || metric == "purge.stale_served":
 		return ""
 	}
 	return "%"
@@ -45,8 +48,7 @@ type Expectation struct {
 	From   string        // the clients' place; "" is all
 	After  time.Duration // from when on requests count
 	Until  time.Duration // from when on they no longer do; 0 is never
-	Path   string        // holds in the variants alone where this path has the value Want; "" is all
-	Want   string
+	Condition
 }
 
 // Holds reports whether a figure is as expected.
@@ -149,10 +151,7 @@ func (e *Expectation) clauses(words []string) (err error) {
 			d, err = durations.parse(arg)
 			e.Until = time.Duration(d)
 		case "when":
-			var ok bool
-			if e.Path, e.Want, ok = strings.Cut(arg, "="); !ok || e.Path == "" {
-				err = fmt.Errorf("%q is not PATH=VALUE", arg)
-			}
+			err = e.Condition.parse(arg)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", clause, err)
@@ -161,7 +160,7 @@ func (e *Expectation) clauses(words []string) (err error) {
 	if e.Until > 0 && e.Until <= e.After {
 		return errors.New("until is not later than after")
 	}
-	if e.From != "" && strings.HasPrefix(e.Metric, "hub.") || e.From != "" && e.Metric == "origin.requests" {
+	if e.From != "" && (strings.HasPrefix(e.Metric, "hub.") || slices.Contains([]string{"origin.requests", "purge.time", "push.vain"}, e.Metric)) {
 		return fmt.Errorf("%s is not counted by place; leave out from", e.Metric)
 	}
 	return nil

@@ -50,19 +50,13 @@ type Workload struct {
 	Objects uint64
 	Zipf    float64  // exponent
 	Size    [2]Bytes // of the smallest and the largest object
+	When    Condition
 }
 
 // PlaceShare is a client place and how many of the requests come from it, relative to the others.
 type PlaceShare struct {
 	Place string
 	Share float64
-}
-
-// Step is something that goes wrong during an experiment.
-type Step struct {
-	At, For    time.Duration // For 0 is to the end
-	Target     string
-	Impairment Impairment
 }
 
 const maxVariants = 64
@@ -298,69 +292,6 @@ func (b *experimentBuilder) places(s placeShares) (all []PlaceShare) {
 	return all
 }
 
-func (b *experimentBuilder) step(e *Experiment, s *stepEntry) {
-	i := Impairment{Latency: s.Latency.v, Jitter: s.Jitter.v, Loss: s.Loss.v, Bandwidth: s.Bandwidth.v, SlowDisk: s.SlowDisk.v}
-	var kinds []string
-	var target word
-	if s.Crowd.set {
-		kinds = append(kinds, "crowd")
-	}
-	for _, k := range []struct {
-		name string
-		word word
-	}{{"down", s.Down}, {"reset", s.Reset}, {"degrade", s.Degrade}} {
-		if k.word.set {
-			kinds, target = append(kinds, k.name), k.word
-		}
-	}
-	switch {
-	case len(kinds) == 0 && slices.ContainsFunc(b.read.faults, func(f Fault) bool { return strings.HasPrefix(f.Path, s.path+".") }):
-		return // what it says was not understood
-	case len(kinds) == 0:
-		b.fault(s.mark, "says nothing that happens; give crowd, down, reset or degrade")
-		return
-	case len(kinds) > 1:
-		b.fault(s.mark, "has %s; a step is one of them", strings.Join(kinds, " and "))
-		return
-	case kinds[0] == "crowd":
-		b.crowd(e, s, i)
-		return
-	case s.Rate.set || s.From.set || s.Site.set:
-		b.fault(s.mark, "site, from and rate are for a crowd, not for what goes wrong")
-	case kinds[0] != "degrade" && i != Impairment{}:
-		b.fault(s.mark, "%s takes no latency, jitter, loss, bandwidth or slow_disk; write degrade: %s", kinds[0], target.v)
-	}
-	i.Down, i.Reset = kinds[0] == "down", kinds[0] == "reset"
-	e.Timeline = append(e.Timeline, Step{At: s.At.v, For: s.For.v, Target: target.v, Impairment: i})
-	if b.top == nil {
-		return
-	}
-	g, err := b.top.Target(target.v)
-	if err == nil {
-		err = g.Takes(i)
-	}
-	switch {
-	case err != nil:
-		b.fault(target.mark, "%v", err)
-	case e.NoNetem && (i.network() || i.Down && g.IsLink()):
-		b.fault(target.mark, "nothing is emulated (netem: off), so that only servers can be down and disks slow")
-	}
-}
-
-func (b *experimentBuilder) crowd(e *Experiment, s *stepEntry, i Impairment) {
-	l := Workload{Site: b.site(s.Site), From: b.places(s.From), Rate: s.Rate.v, At: s.At.v, For: s.For.v, Path: s.Crowd.v}
-	switch {
-	case !s.Rate.set:
-		b.fault(s.mark.sub("rate"), "is missing: a crowd makes requests, such as 1000/s")
-	case !s.For.set:
-		b.fault(s.mark.sub("for"), "is missing: a crowd goes home after a while, such as 20s")
-	case i != Impairment{}:
-		b.fault(s.mark, "latency, jitter, loss, bandwidth and slow_disk are for degrade, not for a crowd")
-	}
-	e.Load = append(e.Load, l)
-	e.Length = max(e.Length, l.At+l.For)
-}
-
 func (b *experimentBuilder) expect(e *Experiment, x expectation) {
 	v := x.v
 	if b.top != nil && v.From != "" {
@@ -369,16 +300,14 @@ func (b *experimentBuilder) expect(e *Experiment, x expectation) {
 			b.fault(x.mark, "unknown client place %q%s", v.From, didYouMean(v.From, names))
 		}
 	}
-	if v.Path != "" && len(e.Variants) > 0 && !slices.ContainsFunc(e.Variants, v.In) {
-		b.fault(x.mark, "no variant has %s=%s", v.Path, v.Want)
+	if !v.InAny(e.Variants) {
+		b.fault(x.mark, "no variant has %s", v.Condition)
+	}
+	if lacks := e.lacks(v.Metric); lacks != "" && !b.isBroken("timeline") && !b.read.about("timeline") {
+		b.fault(x.mark, "%s has no value: %s", v.Metric, lacks)
 	}
 	if e.Length > 0 && v.After >= e.Length {
 		b.fault(x.mark, "the load has ended after %s", e.Length)
 	}
 	e.Expect = append(e.Expect, v)
-}
-
-// In reports whether the expectation is about a variant.
-func (e Expectation) In(v Variant) bool {
-	return e.Path == "" || slices.Contains(v.Values, Setting{e.Path, e.Want})
 }

@@ -50,9 +50,13 @@ type stepEntry struct {
 	Loss      share       `key:"loss" max:"99%" doc:"Share of packets that are lost."`
 	Bandwidth rate        `key:"bandwidth" min:"1kbps" doc:"The most that gets through each way."`
 	SlowDisk  duration    `key:"slow_disk" max:"1m" doc:"How much longer each read or write of an object takes."`
-	Purge     later       `key:"purge" later:"purging comes with the distribution tree"`
-	Put       later       `key:"put" later:"uploads during an experiment come with the distribution tree"`
-	Push      later       `key:"push" later:"pushing comes with the distribution tree"`
+	Put       urlPath     `key:"put" doc:"A path at which the origin stores a new version. At 0s it is there before the load begins."`
+	Size      size        `key:"size" default:"4KiB" min:"16B" max:"1GiB" doc:"Size of what is put."`
+	Key       word        `key:"key" doc:"Surrogate key of what is put."`
+	Purge     purgeStep   `key:"purge" doc:"A path that every cache forgets, or one of url, prefix, key and all, and soft."`
+	Push      pushStep    `key:"push" doc:"A path, or paths, that are brought to the caches; or a number: so many of the most popular objects of the first load."`
+	To        word        `key:"to" doc:"Where to push: hubs, edges, or the name of a hub, an edge or a city that has one. Default: everywhere."`
+	When      condition   `key:"when" doc:"The step is part of the variants alone in which a path that varies has a value, such as: dns.ttl=60s."`
 }
 
 // perSecond is a rate of requests: "500/s".

@@ -16,6 +16,19 @@ func Schema() []byte {
 	s["title"] = "cdnlab topology"
 	s["definitions"] = object{"location": locationSchema()}
 	s["required"] = []string{"origins", "edges"}
+	return marshal(s)
+}
+
+// ExperimentSchema is that of experiment files.
+func ExperimentSchema() []byte {
+	s := structSchema(&experimentFile{})
+	s["$schema"] = "http://json-schema.org/draft-07/schema#"
+	s["title"] = "cdnlab experiment"
+	s["required"] = []string{"load"}
+	return marshal(s)
+}
+
+func marshal(s object) []byte {
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		panic("topology: JSON Schema: " + err.Error())

@@ -10,6 +10,7 @@ import (
 // TestSchemaIsCommitted fails when schema.json is not what the types say.
 func TestSchemaIsCommitted(t *testing.T) {
 	golden(t, "schema.json", string(Schema()))
+	golden(t, "experiment.schema.json", string(ExperimentSchema()))
 }
 
 // property finds a part of the schema by keys.
@@ -44,6 +45,7 @@ func TestSchemaAndDecoderAgreeOnSpelling(t *testing.T) {
 		{"hosts", &host{}, []string{"www.cdn.test", "WWW.cdn.test.", "a"}, []string{"", "-a.b", "a b", "a/b", "a:80", "*.a"}},
 		{"URLs", &appURL{}, []string{"http://127.0.0.1:3000", "https://[::1]/a?b"}, []string{"", "127.0.0.1", "ftp://a", "http://", "http:///a"}},
 		{"path prefixes", &urlPrefix{}, []string{"/", "/a.b/"}, []string{"", "a", "/a?b", "/#"}},
+		{"paths", &urlPath{}, []string{"/", "/a?b=c"}, []string{"", "a", "/a#b", "/a b"}},
 		{"mail exchanges", &mx{}, []string{"10 mail", "0 mail.cdn.test."}, []string{"mail", "x mail", "10"}},
 		{"admissions", &admission{}, []string{"always", "second-hit", "leave-copy-down", "size 1MiB", "size 1.5 KiB", "probability 10%", "probability 0"},
 			[]string{"", "always ", "size", "size 1", "1MiB", "size<=1MiB", "probability 0.1", "probability", "probability 10 %%", "second-hit 2"}},
@@ -116,6 +118,15 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 		}
 		walk(path+".*", m["additionalProperties"])
 		walk(path+"[]", m["items"])
+		forms, _ := m["oneOf"].([]any)
+		for _, form := range forms {
+			walk(path, form)
+		}
 	}
 	walk("", property(t))
+	var experiment map[string]any
+	if err := json.Unmarshal(ExperimentSchema(), &experiment); err != nil {
+		t.Fatal(err)
+	}
+	walk("experiment", experiment)
 }

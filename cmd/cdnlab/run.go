@@ -22,8 +22,8 @@ func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run EXPERIMENT.yaml",
 		Short: "Run an experiment: load, faults and expectations, for each variant of a topology",
-		Long: `Run an experiment file: for each combination of what it varies, start the network, let its clients make their requests, break
-what its timeline says, and hold the figures against what it expects. The exit code is 99 when an expectation was missed.`,
+		Long: `Run an experiment file: for each combination of what it varies, start the network, let its clients make their requests, break,
+put, purge and push what its timeline says, and hold the figures against what it expects. The exit code is 99 when an expectation was missed.`,
 		Example: `  cdnlab run examples/first-hit.yaml
   cdnlab run examples/ttl.yaml --seeds 3 -o ttl.html
   cdnlab run examples/ttl.yaml -o json > ttl.json`,

@@ -134,7 +134,8 @@ func (c *city) ask(ctx context.Context, site string) ([]netip.Addr, error) {
 // noted under that number.
 type users struct {
 	seq    *sequence
-	cities []*city // as the workload's From
+	watch  map[string]bool // URLs whose entity tags are noted
+	cities []*city         // as the workload's From
 	mu     sync.Mutex
 	notes  []note // by number
 }
@@ -144,6 +145,7 @@ type note struct {
 	place     int
 	bytes     int64
 	edge, hub reached
+	url, etag string // of what is watched
 }
 
 // reached says what a request found at a tier.
@@ -175,7 +177,11 @@ func (u *users) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	edge, hub := readCacheStatus(resp.Header.Values("Cache-Status"))
-	resp.Body = &countedBody{ReadCloser: resp.Body, done: func(bytes int64) { u.set(n, note{place, bytes, edge, hub}) }}
+	seen := note{place: place, edge: edge, hub: hub}
+	if url := u.seq.load.Site + path; u.watch[url] {
+		seen.url, seen.etag = url, strings.TrimPrefix(resp.Header.Get("Etag"), "W/")
+	}
+	resp.Body = &countedBody{ReadCloser: resp.Body, done: func(bytes int64) { seen.bytes = bytes; u.set(n, seen) }}
 	return resp, nil
 }
 

@@ -1,5 +1,5 @@
 // Package experiment runs experiment files: it starts the network of each variant, lets clients in several cities ask for
-// objects, breaks things at their time, and holds what came of it against what was expected.
+// objects, breaks things and changes content at their time, and holds what came of it against what was expected.
 //
 //	topology.Experiment ──▶ sequence (pure) ──▶ vegeta ──▶ clients in their cities ──▶ edges
 //	                                              │

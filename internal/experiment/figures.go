@@ -16,11 +16,13 @@ type sample struct {
 	place     string
 	bytes     int64
 	edge, hub reached
+	url, etag string // of objects of which versions are told apart
 }
 
 // Counters are what the nodes of a lab have counted since it started, also those that have ended since.
 type Counters struct {
 	HubRequests, HubHits, OriginRequests uint64
+	Pushed, Vain                         int64 // bytes pushed to edges, and those of them that no client has asked for
 }
 
 // reading is the counters at a time.
@@ -43,6 +45,8 @@ func (w window) covers(s sample) bool {
 type record struct {
 	samples  []sample
 	readings []reading // in order of time; the first before the load, the last after it
+	puts     []put     // in order of time
+	purges   []purge   // as above
 }
 
 // figures computes every metric of topology.Metrics over a window. One that has no value, such as a latency without requests,
@@ -84,6 +88,7 @@ func (r *record) figures(w window) map[string]Number {
 		"origin.requests": Number(c.OriginRequests), "origin.share": ratio(float64(c.OriginRequests), n),
 		"latency.mean": mean(latencies), "latency.p50": quantile(latencies, 0.5), "latency.p90": quantile(latencies, 0.9),
 		"latency.p99": quantile(latencies, 0.99), "latency.max": quantile(latencies, 1),
+		"purge.time": r.purgeTime(w), "purge.stale_served": r.staleServed(w), "push.vain": ratio(float64(c.Vain), float64(c.Pushed)),
 	}
 }
 
@@ -95,7 +100,7 @@ func ratio(part, whole float64) Number {
 	return Number(part / whole)
 }
 
-// between is what was counted between two times: those of the readings next to them.
+// between is what was counted between two times: those of the readings next to them. What was pushed is that of all time up to the later one.
 func (r *record) between(from, until time.Duration) Counters {
 	if len(r.readings) == 0 {
 		return Counters{}
@@ -113,7 +118,7 @@ func (r *record) between(from, until time.Duration) Counters {
 			}
 		}
 	}
-	return Counters{last.HubRequests - first.HubRequests, last.HubHits - first.HubHits, last.OriginRequests - first.OriginRequests}
+	return Counters{last.HubRequests - first.HubRequests, last.HubHits - first.HubHits, last.OriginRequests - first.OriginRequests, last.Pushed, last.Vain}
 }
 
 func mean(sorted []time.Duration) Number {

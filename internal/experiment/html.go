@@ -8,7 +8,6 @@ import (
 	"html/template"
 
 	"cdnlab/internal/uplot"
-	"cdnlab/topology"
 )
 
 //go:embed report.html
@@ -26,7 +25,7 @@ func (r Report) HTML() ([]byte, error) {
 	}
 	columns := r.columns()
 	var rows []row
-	for _, m := range topology.Metrics() {
+	for _, m := range r.metrics() {
 		x := row{Metric: m}
 		for _, c := range columns {
 			x.Cells = append(x.Cells, c.Figure(m))

@@ -97,6 +97,14 @@ func format(metric string, v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
+// metrics are those that a report shows: figures of purges and pushes only where there were some.
+func (r Report) metrics() []string {
+	return slices.DeleteFunc(topology.Metrics(), func(m string) bool {
+		return (strings.HasPrefix(m, "purge.") || strings.HasPrefix(m, "push.")) &&
+			!slices.ContainsFunc(r.Runs, func(run Run) bool { return !math.IsNaN(float64(run.Figures[m])) })
+	})
+}
+
 // claim is an expectation over the runs that it is about.
 type claim struct {
 	Text    string
@@ -136,7 +144,7 @@ func (r Report) Text() string {
 	for _, c := range columns {
 		rows[0] = append(rows[0], c.Label)
 	}
-	for _, m := range topology.Metrics() {
+	for _, m := range r.metrics() {
 		row := []string{m}
 		for _, c := range columns {
 			row = append(row, c.Figure(m))

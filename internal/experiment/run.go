@@ -23,12 +23,21 @@ type Lab interface {
 	Counters() Counters
 	// Impair makes something go wrong, for a length of time or, when that is 0, to the end.
 	Impair(target string, what topology.Impairment, length time.Duration) error
+	// Put stores a version of an object, whose content is that of no other version, and returns its entity tag.
+	Put(ctx context.Context, what topology.PutStep, version uint64) (etag string, err error)
+	// Purge returns when every node that is alive has applied it, and how long the slowest took; ErrPending after a while without.
+	Purge(ctx context.Context, what topology.PurgeStep) (took time.Duration, err error)
+	// Push returns when the objects are where they are to be.
+	Push(ctx context.Context, what topology.PushStep) error
 	// Stop ends the lab and waits until it has.
 	Stop() error
 }
 
 // Starter starts a network; noNetem leaves distance and faults of links out.
 type Starter func(ctx context.Context, t *topology.Topology, noNetem bool) (Lab, error)
+
+// ErrPending says that a node which is alive has not applied a purge for long.
+var ErrPending = errors.New("a node that is alive has not applied it")
 
 // Run is what came of one variant with one seed.
 type Run struct {
@@ -52,8 +61,8 @@ type Progress func(v topology.Variant, done, total time.Duration, requests int)
 // grace is how long requests may take after the load has ended.
 const grace = 30 * time.Second
 
-// Execute runs one variant of an experiment: starts its network, makes its requests, breaks what its timeline says, stops the
-// network. The error is one of running it; expectations that were missed are in the Run.
+// Execute runs one variant of an experiment: starts its network, makes its requests, breaks and changes what its timeline
+// says, stops the network. The error is one of running it; expectations that were missed are in the Run.
 func Execute(ctx context.Context, e *topology.Experiment, v topology.Variant, start Starter, progress Progress) (Run, error) {
 	lab, err := start(ctx, v.Topology, e.NoNetem)
 	if err != nil {
@@ -69,79 +78,114 @@ func Execute(ctx context.Context, e *topology.Experiment, v topology.Variant, st
 
 // load makes the requests of all workloads, each at its time, and keeps the timeline.
 func load(ctx context.Context, e *topology.Experiment, v topology.Variant, lab Lab, progress Progress) (*record, map[string]int, error) {
-	r := &record{}
-	problems := map[string]int{}
-	var mu sync.Mutex // guards r and problems
-	cities, err := citiesOf(e, lab.Plan())
-	if err != nil {
+	s := &session{e: e, v: v, lab: lab, watch: watched(e), r: &record{}, problems: map[string]int{}}
+	var err error
+	if s.cities, err = citiesOf(e, lab.Plan()); err != nil {
 		return nil, nil, err
 	}
 	defer func() {
-		for _, c := range cities {
+		for _, c := range s.cities {
 			c.http.CloseIdleConnections()
 		}
 	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	start := time.Now()
-	read := func() {
-		x := reading{time.Since(start), lab.Counters()}
-		mu.Lock()
-		defer mu.Unlock()
-		r.readings = append(r.readings, x)
+	before, after := changes(e, v)
+	for _, step := range before {
+		if err := s.change(ctx, step); err != nil {
+			return nil, nil, err
+		}
 	}
-	read()
-	r.readings[0].at = 0
+	s.start = time.Now()
+	s.read()
+	s.r.readings[0].at = 0
 	var loads, beside errgroup.Group
 	for i, w := range e.Load {
-		loads.Go(func() error {
-			if !sleep(ctx, start.Add(w.At)) {
-				return ctx.Err()
-			}
-			u := &users{seq: newSequence(w, e.Seed, i)}
-			for _, p := range w.From {
-				u.cities = append(u.cities, cities[p.Place])
-			}
-			for res := range attack(ctx, u, w) {
-				s, problem := u.sample(res, start)
-				mu.Lock()
-				r.samples = append(r.samples, s)
-				if problem != "" {
-					problems[problem]++
-				}
-				mu.Unlock()
-			}
-			return ctx.Err()
-		})
+		if w.When.In(v) {
+			loads.Go(func() error { return s.ask(ctx, i, w) })
+		}
 	}
 	for _, step := range e.Timeline {
+		if step.Target == "" || !step.When.In(v) {
+			continue
+		}
 		beside.Go(func() error {
-			if !sleep(ctx, start.Add(step.At)) {
+			if !sleep(ctx, s.start.Add(step.At)) {
 				return nil
 			}
 			return lab.Impair(step.Target, step.Impairment, step.For)
 		})
 	}
+	beside.Go(func() error { return s.keep(ctx, after) })
 	beside.Go(func() error {
-		for _, at := range readingTimes(e) {
-			if !sleep(ctx, start.Add(at)) {
-				return nil
-			}
-			read()
-			if progress != nil {
-				mu.Lock()
-				n := len(r.samples)
-				mu.Unlock()
-				progress(v, min(time.Since(start), e.Length), e.Length, n)
-			}
-		}
+		s.look(ctx, progress)
 		return nil
 	})
 	err = loads.Wait()
 	cancel()
 	err = errors.Join(err, beside.Wait())
-	read()
-	return r, problems, err
+	s.read()
+	return s.r, s.problems, err
+}
+
+// session is a run under way.
+type session struct {
+	e      *topology.Experiment
+	v      topology.Variant
+	lab    Lab
+	cities map[string]*city
+	watch  map[string]bool
+	start  time.Time // of the load; zero before
+	made   uint64    // versions that were put
+
+	mu       sync.Mutex // guards the fields below
+	r        *record
+	problems map[string]int
+}
+
+// read notes the counters.
+func (s *session) read() {
+	x := reading{time.Since(s.start), s.lab.Counters()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.r.readings = append(s.r.readings, x)
+}
+
+// ask makes the requests of a workload.
+func (s *session) ask(ctx context.Context, i int, w topology.Workload) error {
+	if !sleep(ctx, s.start.Add(w.At)) {
+		return ctx.Err()
+	}
+	u := &users{seq: newSequence(w, s.e.Seed, i), watch: s.watch}
+	for _, p := range w.From {
+		u.cities = append(u.cities, s.cities[p.Place])
+	}
+	for res := range attack(ctx, u, w) {
+		x, problem := u.sample(res, s.start)
+		s.mu.Lock()
+		s.r.samples = append(s.r.samples, x)
+		if problem != "" {
+			s.problems[problem]++
+		}
+		s.mu.Unlock()
+	}
+	return ctx.Err()
+}
+
+// look notes the counters again and again, and tells how far the run is.
+func (s *session) look(ctx context.Context, progress Progress) {
+	for _, at := range readingTimes(s.e) {
+		if !sleep(ctx, s.start.Add(at)) {
+			return
+		}
+		s.read()
+		if progress != nil {
+			s.mu.Lock()
+			n := len(s.r.samples)
+			s.mu.Unlock()
+			progress(s.v, min(time.Since(s.start), s.e.Length), s.e.Length, n)
+		}
+	}
 }
 
 // readingTimes is each second of a run, and the times that expectations name.
@@ -225,7 +269,7 @@ func (p pace) Pace(elapsed time.Duration, made uint64) (wait time.Duration, stop
 func (u *users) sample(res *vegeta.Result, start time.Time) (s sample, problem string) {
 	n := u.note(res.Seq)
 	s = sample{at: res.Timestamp.Sub(start), latency: res.Latency, status: int(res.Code), place: u.seq.load.From[n.place].Place,
-		bytes: n.bytes, edge: n.edge, hub: n.hub}
+		bytes: n.bytes, edge: n.edge, hub: n.hub, url: n.url, etag: n.etag}
 	if res.Code == 0 || res.Code >= 400 {
 		problem = plain(res.Error)
 	}

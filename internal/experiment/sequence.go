@@ -40,8 +40,12 @@ func (s *sequence) request(n uint64) (place int, path string) {
 	if s.load.Path != "" {
 		return place, s.load.Path
 	}
-	id := s.zipf.draw(rng)
-	return place, fmt.Sprintf("/synthetic/%dB/%d", s.size(id), id)
+	return place, s.object(s.zipf.draw(rng))
+}
+
+// object is the path of an object by its rank, from 1.
+func (s *sequence) object(id uint64) string {
+	return fmt.Sprintf("/synthetic/%dB/%d", s.size(id), id)
 }
 
 // size is that of an object: spread evenly over the orders of magnitude between the smallest and the largest.

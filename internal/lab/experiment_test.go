@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,6 +90,43 @@ expect: [ requests = 650, errors = 0, responses.4xx > 7%, responses.4xx < 8%, or
 	}
 }
 
+func TestAnExperimentChangesContent(t *testing.T) {
+	e, err := topology.ParseExperiment("x.yaml", []byte(`
+topology: tiny
+netem: off
+load:
+  - { rate: 100/s, path: /a, for: 2s }
+  - { rate: 20/s, objects: 20, zipf: 0, for: 1s, at: 1s }
+timeline:
+  - { at: 0s, put: /a, size: 1KiB, key: k }
+  - { at: 200ms, put: /a, key: k }
+  - { at: 200ms, purge: /a }
+  - { at: 400ms, put: /a, key: k }
+  - { at: 400ms, purge: { key: k } }
+  - { at: 600ms, put: /a }
+  - { at: 600ms, purge: { prefix: / } }
+  - { at: 800ms, put: /a }
+  - { at: 800ms, purge: { all: true, soft: on } }
+  - { at: 900ms, push: [/synthetic/4096B/1, /synthetic/4096B/2], to: edges }
+  - { at: 1500ms, put: /a }
+expect: [ purge.stale_served = 0, purge.time < 10s, push.vain = 0 after 1s, errors = 0, responses.2xx = 1, edge.hit_ratio > 0.5, origin.requests >= 5 until 1s ]
+`), "", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := experiment.Execute(t.Context(), e, e.Variants[0], lab.StartExperiment(slog.New(slog.DiscardHandler)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !run.Passed() {
+		t.Errorf("expectations: %+v, problems %v", run.Expected, run.Problems)
+	}
+	e.Timeline = []topology.Step{{Push: &topology.PushStep{Site: "www.cdn.test", Paths: []string{"/none"}}}}
+	if _, err := experiment.Execute(t.Context(), e, e.Variants[0], lab.StartExperiment(slog.New(slog.DiscardHandler)), nil); err == nil || !strings.Contains(err.Error(), "404 for /none") {
+		t.Errorf("a push of what is not there: %v, want the origin's answer", err)
+	}
+}
+
 func TestAnExperimentRefusesTargetsThatAreNotItsOwn(t *testing.T) {
 	e, err := topology.ParseExperiment("x.yaml", []byte("topology: tiny\nload: [ { rate: 1/s, for: 1s } ]\n"), "", []string{"origins.main.addresses=[192.0.2.1]"}, nil)
 	if err != nil {
@@ -114,3 +152,6 @@ func (elsewhere) Stop() error                   { return nil }
 func (elsewhere) Impair(string, topology.Impairment, time.Duration) error {
 	return nil
 }
+func (elsewhere) Put(context.Context, topology.PutStep, uint64) (string, error)    { return "", nil }
+func (elsewhere) Purge(context.Context, topology.PurgeStep) (time.Duration, error) { return 0, nil }
+func (elsewhere) Push(context.Context, topology.PushStep) error                    { return nil }
