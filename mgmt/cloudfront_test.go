@@ -159,7 +159,7 @@ func TestAnInvalidationIsMadeOnceForItsReference(t *testing.T) {
 		path := "/2020-05-31/distribution/www.cdn.test/invalidation/" + id
 		return f.dial(t, "GET", path, "", signed(t, "GET", f.base, path, "", testToken)...)
 	}
-	f.nodes[1].Applied, f.nodes[1].Heard = false, 0.5
+	f.nodes[1].Applied, f.nodes[1].Pending = false, true
 	_, body := f.invalidate(t, "www.cdn.test", batch("r", "/a"))
 	first := read(body)
 	if first.Status != inProgress || first.ID == "" || first.InvalidationBatch.CallerReference != "r" || !slices.Equal(first.InvalidationBatch.Paths.Items, []string{"/a"}) {

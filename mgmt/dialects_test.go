@@ -184,7 +184,7 @@ func TestFastly(t *testing.T) {
 
 func TestDialectsAreAuditedAndSayWhatIsPending(t *testing.T) {
 	f := newTree(t)
-	f.nodes = append(f.nodes, AppliedNode{Node: "tokyo-1", Role: "edge", Heard: 0.5})
+	f.nodes = append(f.nodes, AppliedNode{Node: "tokyo-1", Role: "edge", Heard: 0.5, Pending: true})
 	resp, _ := f.send(t, "PURGE", "/a", "Host", "www.cdn.test", "Fastly-Key", testToken)
 	if got := resp.Header.Get(pendingHeader); got != "tokyo-1" {
 		t.Errorf("%s = %q, want tokyo-1", pendingHeader, got)
