@@ -111,9 +111,9 @@ func (f *Feed) Base() journal.Position {
 }
 
 // Admit reports whether a response may be stored that a parent with the position from has sent, and for which this node had claimed the
-// other position when it asked; from is zero for a parent that does not say. A node that has no position yet, and so nothing stored,
-// takes that of the first response, unless that says none.
-func (f *Feed) Admit(claimed, from journal.Position) bool {
+// other position when it asked; from is zero for a parent that has none, and said is false for one that is in no tree. A node that has no
+// position yet, and so nothing stored, takes that of the first response, unless that has none.
+func (f *Feed) Admit(claimed, from journal.Position, said bool) bool {
 	if claimed.Epoch == 0 {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -122,7 +122,9 @@ func (f *Feed) Admit(claimed, from journal.Position) bool {
 			claimed = f.base
 		case from.Epoch == 0 || f.unproven:
 			f.unproven = true
-			f.heard.CompareAndSwap(trusting, f.now().UnixNano())
+			if said { // there is a tree, of which this node has yet to hear
+				f.heard.CompareAndSwap(trusting, f.now().UnixNano())
+			}
 			return true
 		default:
 			f.beginLocked(from)

@@ -92,7 +92,7 @@ func TestHello(t *testing.T) {
 
 func TestAnotherEpochHasToBeAskedFor(t *testing.T) {
 	f, sink, _ := testFeed()
-	f.Admit(pos(0, 0), pos(2, 5)) // behind the request for a stream
+	f.Admit(pos(0, 0), pos(2, 5), true) // behind the request for a stream
 	if err := f.hello(pos(1, 57), false); !errors.Is(err, errOtherEpoch) || f.Applied() != pos(2, 5) || sink.outdated != 0 {
 		t.Errorf("hello of an older epoch: %v, at %v, outdated %d times, want it refused", err, f.Applied(), sink.outdated)
 	}
@@ -147,7 +147,7 @@ func TestAdmit(t *testing.T) {
 		if tt.before != nil {
 			tt.before(f)
 		}
-		if got := f.Admit(tt.claimed, tt.from); got != tt.want {
+		if got := f.Admit(tt.claimed, tt.from, true); got != tt.want {
 			t.Errorf("%s: Admit(%v, %v) = %v, want %v", tt.name, tt.claimed, tt.from, got, tt.want)
 		}
 	}
@@ -158,7 +158,7 @@ func TestAnEmptyNodeTakesThePositionOfItsFirstResponse(t *testing.T) {
 	if f.Doubtful(c.Now(), time.Second) {
 		t.Error("a node that has nothing is in doubt")
 	}
-	f.Admit(pos(0, 0), pos(1, 5))
+	f.Admit(pos(0, 0), pos(1, 5), true)
 	if f.Applied() != pos(1, 5) || f.Claimed() != pos(1, 5) || f.Base() != pos(1, 5) {
 		t.Errorf("at %v, claimed %v, base %v, want 1-5", f.Applied(), f.Claimed(), f.Base())
 	}
@@ -172,12 +172,26 @@ func TestAnEmptyNodeTakesThePositionOfItsFirstResponse(t *testing.T) {
 	}
 }
 
-func TestWhatIsStoredWithoutAPositionIsMadeStale(t *testing.T) {
+// TestAParentOutsideOfTheTreeIsNoReasonForDoubt has an edge before an origin that is none of this program's.
+func TestAParentOutsideOfTheTreeIsNoReasonForDoubt(t *testing.T) {
 	f, sink, c := testFeed()
-	if !f.Admit(pos(0, 0), pos(0, 0)) {
+	if !f.Admit(pos(0, 0), pos(0, 0), false) {
 		t.Fatal("nothing is stored")
 	}
-	if f.Admit(pos(0, 0), pos(1, 5)); f.Applied() != pos(0, 0) {
+	if c.pass(time.Hour); f.Doubtful(c.Now(), 10*time.Second) {
+		t.Error("it doubts what it has stored, though there is no tree to hear from")
+	}
+	if _ = f.hello(pos(1, 5), true); sink.outdated != 1 {
+		t.Error("when it hears of one it trusts what was stored before")
+	}
+}
+
+func TestWhatIsStoredWithoutAPositionIsMadeStale(t *testing.T) {
+	f, sink, c := testFeed()
+	if !f.Admit(pos(0, 0), pos(0, 0), true) {
+		t.Fatal("nothing is stored")
+	}
+	if f.Admit(pos(0, 0), pos(1, 5), true); f.Applied() != pos(0, 0) {
 		t.Errorf("the second response makes it be at %v, though the first is of nobody knows when", f.Applied())
 	}
 	if c.pass(11 * time.Second); !f.Doubtful(c.Now(), 10*time.Second) {
@@ -191,7 +205,7 @@ func TestWhatIsStoredWithoutAPositionIsMadeStale(t *testing.T) {
 	if got := f.Base(); got.Epoch != 0 {
 		t.Errorf("base %v, want none", got)
 	}
-	if f.Admit(pos(0, 0), pos(1, 4)) {
+	if f.Admit(pos(0, 0), pos(1, 4), true) {
 		t.Error("a response to a request of before is stored, from a parent that is behind")
 	}
 }
@@ -360,8 +374,8 @@ func ExampleFeed() {
 	_ = f.hello(pos(1, 41), true)
 	claimed := f.Claimed()                    // before a request to the parent
 	_ = f.event(purgeOf(42))                  // a purge comes meanwhile
-	fmt.Println(f.Admit(claimed, pos(1, 41))) // the ticket of the fetch tells whether it was about this one
-	fmt.Println(f.Admit(f.Claimed(), pos(1, 41)))
+	fmt.Println(f.Admit(claimed, pos(1, 41), true)) // the ticket of the fetch tells whether it was about this one
+	fmt.Println(f.Admit(f.Claimed(), pos(1, 41), true))
 	// Output:
 	// true
 	// false

@@ -185,7 +185,7 @@ func (n *simNode) fetch(key string, old *cache.Object, parents []topology.NodeNa
 				switch {
 				case !a.ok:
 					try(i + 1)
-				case !n.feed.Admit(claimed, a.at):
+				case !n.feed.Admit(claimed, a.at, true):
 					w.figures["behind"]++
 					last = a
 					try(i + 1)

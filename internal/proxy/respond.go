@@ -60,10 +60,10 @@ func (s *Server) appendHandling(b []byte, r *request) []byte {
 	b = append(append(b, s.tier...), ";dur="...)
 	b = AppendMilliseconds(b, o.ttfb)
 	b = append(append(append(b, `;desc="`...), s.name...), "\"\r\n"...)
-	if r.trusted && r.site != nil && r.site.feed != nil && r.applied.Epoch == 0 && !r.behind {
-		r.applied = r.site.feed.Base() // the node had no position when the request came
-	}
-	if r.trusted && r.applied.Epoch != 0 {
+	if r.trusted && r.site != nil && r.site.feed != nil {
+		if r.applied.Epoch == 0 && !r.behind {
+			r.applied = r.site.feed.Base() // the node had no position when the request came
+		}
 		b, _ = r.applied.AppendText(append(b, positionHeader+": "...)) // never fails
 		b = append(b, crlf...)
 	}

@@ -17,9 +17,9 @@ type Feed interface {
 	Applied() journal.Position
 	// Base is the position that everything has seen which was ever stored.
 	Base() journal.Position
-	// Admit reports whether a response may be stored that came from a parent with a position, the zero one if it does not say, to a request
-	// before which Claimed was claimed.
-	Admit(claimed, from journal.Position) bool
+	// Admit reports whether a response may be stored that came from a parent with a position to a request before which Claimed was claimed.
+	// from is zero where the parent has none; said is false where it is in no tree.
+	Admit(claimed, from journal.Position, said bool) bool
 	// Doubtful reports whether the node cannot know that nothing stored was purged, as there was no word for so long.
 	Doubtful(now time.Time, patience time.Duration) bool
 }
@@ -32,8 +32,9 @@ func (o *outgoing) behind(resp *response) bool {
 	if o.feed == nil {
 		return false
 	}
-	resp.at, _ = journal.ParsePosition(resp.header.Get(positionHeader)) // zero where there is none
-	return !o.feed.Admit(o.claimed, resp.at)
+	text := resp.header.Get(positionHeader)
+	resp.at, _ = journal.ParsePosition(text) // zero where there is none
+	return !o.feed.Admit(o.claimed, resp.at, text != "")
 }
 
 // doubtful reports whether what is stored must be validated before it is served.
