@@ -372,8 +372,8 @@ func ExampleFeed() {
 	f := newFeed("main", "paris-1", time.Now)
 	f.sink = &notes{}
 	_ = f.hello(pos(1, 41), true)
-	claimed := f.Claimed()                    // before a request to the parent
-	_ = f.event(purgeOf(42))                  // a purge comes meanwhile
+	claimed := f.Claimed()                          // before a request to the parent
+	_ = f.event(purgeOf(42))                        // a purge comes meanwhile
 	fmt.Println(f.Admit(claimed, pos(1, 41), true)) // the ticket of the fetch tells whether it was about this one
 	fmt.Println(f.Admit(f.Claimed(), pos(1, 41), true))
 	// Output:

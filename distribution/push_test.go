@@ -116,6 +116,31 @@ func TestANodeThatBeginsAnewIsToldWhatIsPushed(t *testing.T) {
 	}
 }
 
+func TestANewVersionIsPushedToWhereTheOldOneIs(t *testing.T) {
+	content := newShelf(10)
+	n := newNetwork(t, smallTree)
+	root, _ := n.root(RootConfig{Get: content.get}, nil)
+	for _, p := range []struct{ path, to string }{{"/a%20b", "eu"}, {"/a%20b", "us"}, {"/other", ""}} {
+		if err := pushNow(t, root, p.path, p.to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	versions := func() string {
+		all := ""
+		for _, e := range root.memory.pinned() {
+			all += e.Value + " " + e.To + " " + e.Version + ", "
+		}
+		return all
+	}
+	content.publish(`"v2"`)
+	root.Published("www.cdn.test", "/a b", `"v2"`)
+	root.Published("other.test", "/other", `"v2"`)
+	await(t, "new version", func() bool { return versions() == `/other  "v1", /a%20b eu "v2", /a%20b us "v2", ` })
+	content.publish("")
+	root.Published("www.cdn.test", "/a b", "")
+	await(t, "end of what is gone", func() bool { return versions() == `/other  "v1", ` })
+}
+
 func TestWhatIsAskedForMuchIsPushedWhereItIsWanted(t *testing.T) {
 	content := newShelf(1000)
 	c := newClock()

@@ -51,7 +51,8 @@ type Root struct {
 	below    []topology.Node // every hub and edge
 	started  time.Time
 
-	renewing sync.Mutex // held while an epoch begins
+	published chan object // whose new versions are to be pushed
+	renewing  sync.Mutex  // held while an epoch begins
 
 	mu    sync.Mutex // guards the fields below
 	last  beat
@@ -67,7 +68,7 @@ func NewRoot(cfg RootConfig) (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err)
 	}
-	r := &Root{cfg: cfg, journal: j, relay: newRelay(cfg.Now, new(atomic.Uint64)), reports: newReports(), memory: newMemory(), started: cfg.Now()}
+	r := &Root{cfg: cfg, journal: j, relay: newRelay(cfg.Now, new(atomic.Uint64)), reports: newReports(), memory: newMemory(), published: make(chan object, maxPublished), started: cfg.Now()}
 	for _, n := range cfg.Plan.Nodes {
 		if n.Kind == topology.KindHub || n.Kind == topology.KindEdge {
 			r.below = append(r.below, n)
@@ -107,6 +108,7 @@ func (r *Root) Run(ctx context.Context) error {
 	defer t.Stop()
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
+	tasks.Go(func() { r.republish(ctx) })
 	if r.planning != nil {
 		tasks.Go(func() { r.planning.run(ctx, r.cfg.Topology.Push.Every) })
 	}

@@ -221,6 +221,7 @@ func (b *builtin) apiRollback(ctx *fasthttp.RequestCtx, call apiCall) {
 		b.fail(ctx, err)
 		return
 	}
+	b.published(call.site.Host, call.path, v.ETag())
 	writeJSON(ctx, http.StatusOK, Entry{call.path, v.ETag(), v})
 }
 

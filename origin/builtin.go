@@ -30,6 +30,14 @@ type builtin struct {
 	now     func() time.Time
 	port    uint16
 	closing <-chan struct{} // closed when the server has no time left
+	tree    Tree            // nil for none
+}
+
+// published tells the tree of another version.
+func (b *builtin) published(site, path, version string) {
+	if b.tree != nil {
+		b.tree.Published(site, path, version)
+	}
 }
 
 func newBuiltin(cfg Config, closing <-chan struct{}) (*builtin, error) {
@@ -53,7 +61,7 @@ func newBuiltin(cfg Config, closing <-chan struct{}) (*builtin, error) {
 		return nil, err
 	}
 	return &builtin{store: store, samples: samples, keys: keys{cfg.Token, cfg.Secret, signer}, seed: cfg.Topology.Seed, seek: cfg.Seek, now: cfg.Now,
-		port: cfg.Node.HTTP.Port(), closing: closing}, nil
+		port: cfg.Node.HTTP.Port(), closing: closing, tree: cfg.Tree}, nil
 }
 
 // The spaces in which the origin makes the content itself; nothing is stored there.
@@ -190,6 +198,7 @@ func (b *builtin) put(ctx *fasthttp.RequestCtx, site, path string, header []Fiel
 		b.fail(ctx, err)
 		return
 	}
+	b.published(site, path, v.ETag())
 	ctx.Response.Header.Set("ETag", v.ETag())
 	status := http.StatusOK
 	if created {
@@ -203,6 +212,7 @@ func (b *builtin) remove(ctx *fasthttp.RequestCtx, site, path string) {
 		b.fail(ctx, err)
 		return
 	}
+	b.published(site, path, "")
 	ctx.SetStatusCode(http.StatusNoContent)
 }
 

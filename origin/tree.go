@@ -13,6 +13,8 @@ import (
 type Tree interface {
 	// Position is where the journal is.
 	Position() journal.Position
+	// Published is told that an object has another version now; "" says that it is gone.
+	Published(site, path, version string)
 	// Take returns what is to be done with the connection of a node that asks for a target; nil for targets that are not the tree's.
 	Take(target string) func(net.Conn)
 }
