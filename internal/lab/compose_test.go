@@ -238,6 +238,8 @@ func (c *composed) commandsInAContainer(t *testing.T) {
 		{[]string{"dig", "www.cdn.test", "--from", "tokyo"}, "; tokyo-"},
 		{[]string{"curl", "-i", "http://www.cdn.test/hello.txt", "--from", "tokyo"}, "HIT, tokyo-"},
 		{[]string{"explain", "http://www.cdn.test/hello.txt", "--from", "sao-paulo"}, "sao-paulo"},
+		{[]string{"purge", "--url", "http://www.cdn.test/hello.txt", "--wait"}, "purged at 15 of 15 caches"},
+		{[]string{"push", "http://www.cdn.test/hello.txt", "--to", "tokyo"}, "15 of 15 nodes have what is for them"},
 		{[]string{"status"}, fmt.Sprintf("%d of %[1]d nodes up", len(c.plan.Nodes))},
 		{[]string{"exec", "--from", "tokyo", "--", "/cdnlab", "version"}, "cdnlab"},
 	} {
