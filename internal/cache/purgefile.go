@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // purgeFile makes purges outlive the process. What is on disk was stored under the epoch of this file, which another one does not
@@ -148,4 +150,51 @@ func (p *purgeFile) add(r *purgeRecord) error {
 	}
 	p.size += int64(n)
 	return nil
+}
+
+// replay takes up what was noted of purges, and returns when single keys were purged last.
+func (l *purgeLog) replay(records []purgeRecord) map[string]Ticket {
+	keys := map[string]Ticket{}
+	for i := range records {
+		r := &records[i]
+		at := stamp{r.ticket, r.time, r.strict}
+		switch {
+		case r.kind == recordState:
+			l.now, l.ruleFloor = r.ticket, Ticket(r.time)
+			l.ruled = l.now
+			continue
+		case r.kind == recordKind(ScopeKey) && !r.soft:
+			keys[string(r.value)] = r.ticket
+		case r.kind == recordKind(ScopeAll) && !r.soft:
+			l.ruleFloor = r.ticket
+		case r.kind == recordKind(ScopeTag):
+			l.tag(binary.BigEndian.Uint64(r.value), r.soft, at)
+		default:
+			l.other(Purge{Scope: Scope(r.kind), Value: string(r.value), Soft: r.soft}, at)
+		}
+		l.now, l.ruled = r.ticket, r.ticket
+	}
+	l.floor = l.now
+	return keys
+}
+
+// records returns what is to be noted so that replay brings back the rules.
+func (l *purgeLog) records() []purgeRecord {
+	list := []purgeRecord{}
+	add := func(s Scope, soft bool, at stamp, value []byte) {
+		if at.at > 0 {
+			list = append(list, purgeRecord{kind: recordKind(s), soft: soft, strict: at.strict, ticket: at.at, time: at.time, value: value})
+		}
+	}
+	for hash := range maps.Keys(l.tags) {
+		value := binary.BigEndian.AppendUint64(nil, hash)
+		add(ScopeTag, false, l.tags[hash].hard, value)
+		add(ScopeTag, true, l.tags[hash].soft, value)
+	}
+	for _, r := range l.others.list {
+		add(r.Scope, r.Soft, r.stamp, []byte(r.Value))
+	}
+	add(ScopeAll, true, l.allSoft, nil)
+	slices.SortStableFunc(list, func(a, b purgeRecord) int { return int(a.ticket) - int(b.ticket) })
+	return append(list, purgeRecord{kind: recordState, ticket: l.now, time: int64(l.ruleFloor)})
 }

@@ -1,19 +1,13 @@
 package cache
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"maps"
-	"os"
-	"slices"
 	"sync"
 	"time"
 
 	"cdnlab/internal/disk"
-	"cdnlab/internal/httpcache"
 )
 
 // DiskConfig configures the part of a store that is on disk.
@@ -399,106 +393,4 @@ func (s *Store) onlyOnDisk(o *Object) bool {
 	}
 	_, waits := s.tier.find([]byte(o.key()))
 	return !waits && s.tier.files.Current(file)
-}
-
-// Source is a part of a body. It is read once.
-type Source interface {
-	io.WriterTo
-	io.Closer
-}
-
-// Open returns a part of an object's body; All selects the whole. It fails when the body is on disk and cannot be had any more: the
-// object is given up then, if it is stored still, unless it is for want of descriptors.
-func (s *Store) Open(o *Object, part httpcache.Span) (Source, error) {
-	r := o.more()
-	if !r.onDisk {
-		return o.Body(part), nil
-	}
-	if part == All {
-		part.Length = r.size
-	}
-	end := min(part.First+part.Length, r.size)
-	f, err := s.tier.files.Open(r.file, part.First, end)
-	if err != nil {
-		if errors.Is(err, disk.ErrNotFound) || errors.Is(err, disk.ErrCorrupt) {
-			s.lose(o)
-		}
-		return nil, err
-	}
-	return &fileBody{f, end - part.First}, nil
-}
-
-// lose forgets an object whose file is gone.
-func (s *Store) lose(o *Object) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.entries.peek(o.key()) == o {
-		s.removeLocked(o.key())
-	}
-}
-
-// fileBody is a part of a file.
-type fileBody struct {
-	f    *os.File
-	left int64
-}
-
-// WriteTo implements io.WriterTo. A w that is an io.ReaderFrom may have the kernel send the bytes.
-func (b *fileBody) WriteTo(w io.Writer) (int64, error) {
-	n, err := io.Copy(w, io.LimitReader(b.f, b.left))
-	b.left -= n
-	if err == nil && b.left > 0 {
-		err = io.ErrUnexpectedEOF // the file was cut
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (b *fileBody) Close() error { return b.f.Close() }
-
-// replay takes up what was noted of purges, and returns when single keys were purged last.
-func (l *purgeLog) replay(records []purgeRecord) map[string]Ticket {
-	keys := map[string]Ticket{}
-	for i := range records {
-		r := &records[i]
-		at := stamp{r.ticket, r.time, r.strict}
-		switch {
-		case r.kind == recordState:
-			l.now, l.ruleFloor = r.ticket, Ticket(r.time)
-			l.ruled = l.now
-			continue
-		case r.kind == recordKind(ScopeKey) && !r.soft:
-			keys[string(r.value)] = r.ticket
-		case r.kind == recordKind(ScopeAll) && !r.soft:
-			l.ruleFloor = r.ticket
-		case r.kind == recordKind(ScopeTag):
-			l.tag(binary.BigEndian.Uint64(r.value), r.soft, at)
-		default:
-			l.other(Purge{Scope: Scope(r.kind), Value: string(r.value), Soft: r.soft}, at)
-		}
-		l.now, l.ruled = r.ticket, r.ticket
-	}
-	l.floor = l.now
-	return keys
-}
-
-// records returns what is to be noted so that replay brings back the rules.
-func (l *purgeLog) records() []purgeRecord {
-	list := []purgeRecord{}
-	add := func(s Scope, soft bool, at stamp, value []byte) {
-		if at.at > 0 {
-			list = append(list, purgeRecord{kind: recordKind(s), soft: soft, strict: at.strict, ticket: at.at, time: at.time, value: value})
-		}
-	}
-	for hash := range maps.Keys(l.tags) {
-		value := binary.BigEndian.AppendUint64(nil, hash)
-		add(ScopeTag, false, l.tags[hash].hard, value)
-		add(ScopeTag, true, l.tags[hash].soft, value)
-	}
-	for _, r := range l.others.list {
-		add(r.Scope, r.Soft, r.stamp, []byte(r.Value))
-	}
-	add(ScopeAll, true, l.allSoft, nil)
-	slices.SortStableFunc(list, func(a, b purgeRecord) int { return int(a.ticket) - int(b.ticket) })
-	return append(list, purgeRecord{kind: recordState, ticket: l.now, time: int64(l.ruleFloor)})
 }
