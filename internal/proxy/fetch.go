@@ -206,7 +206,8 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		}
 		resp.close()
 		s.apart.mark(hash(r.key), r.start, false)
-		return s.get(ctx, r, f, nil, want{})
+		s.landed(f, &answer{}) // others need not wait for what only this client is sent
+		return s.get(ctx, r, nil, nil, want{})
 	}
 	return s.take(r, f, resp, &rr, ticket)
 }
