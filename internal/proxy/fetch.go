@@ -63,6 +63,9 @@ func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd h
 func (s *Server) together(ctx context.Context, r *request, key []byte, old *cache.Object) {
 	f, first := s.flights.join(key)
 	if first {
+		if old == nil && s.sendMeanwhile(ctx, r, f) {
+			return
+		}
 		a := s.get(ctx, r, f, old, want{whole: true})
 		s.sendAnswer(ctx, r, a, old)
 		return
@@ -123,6 +126,22 @@ func (s *Server) await(ctx context.Context, r *request, f *flight, old *cache.Ob
 // crowdPatience is how long those who wait for a fetch leave it at that.
 func (s *Server) crowdPatience() time.Duration {
 	return cmp.Or(s.cfg.Patience, headTimeout) / 3
+}
+
+// sendMeanwhile answers with what has been stored since the store was looked at, by a fetch that has ended since.
+func (s *Server) sendMeanwhile(ctx context.Context, r *request, f *flight) bool {
+	obj, _ := s.store.Find(r.key, &r.ask)
+	if obj == nil {
+		return false
+	}
+	c := s.contentOf(ctx, r, obj)
+	d := httpcache.Decide(r.now, c.meta, &r.ask)
+	if d.Outcome != httpcache.Hit || s.doubtful(r) {
+		return false
+	}
+	s.landed(f, &answer{})
+	s.sendHit(ctx, r, &c, d)
+	return true
 }
 
 // sendShared answers with what a flight has brought, if that may be.
