@@ -73,6 +73,7 @@ func startComposed(t *testing.T, preset string, sets ...string) *composed {
 			out, _ := c.compose("logs", "--tail=20").CombinedOutput() // what there is of them
 			t.Logf("%s", out)
 		}
+		c.clientsGone()
 		if out, err := c.compose("down", "--volumes", "--timeout=1").CombinedOutput(); err != nil {
 			t.Errorf("compose down: %v\n%s", err, out)
 		}
@@ -113,6 +114,16 @@ func (c *composed) docker(args ...string) string {
 		c.t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+// clientsGone waits until the containers of commands that have ended are removed: the network cannot be before.
+func (c *composed) clientsGone() {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		out, err := exec.Command("docker", "ps", "-aq", "--filter", "label=com.docker.compose.project="+c.project, "--filter", "label=com.docker.compose.oneoff=True").CombinedOutput()
+		if err != nil || len(out) == 0 {
+			return
+		}
+	}
 }
 
 // image builds the last stage of the Dockerfile from a binary that is built here.
