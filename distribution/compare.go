@@ -27,12 +27,6 @@ const (
 
 // serveCompare answers the questions of a child about what this node remembers.
 func (r *relay) serveCompare(c net.Conn, m *memory) {
-	c = bare(c)
-	if !r.enter(c) {
-		_ = c.Close() // the node is stopping
-		return
-	}
-	defer r.leave(c)
 	if _, err := c.Write(streamHead); err != nil {
 		return
 	}

@@ -151,9 +151,9 @@ func (n *Node) Take(target string) func(net.Conn) {
 	switch {
 	case f == nil || n.cfg.Node.Kind != topology.KindHub:
 	case path == followPath:
-		return func(c net.Conn) { n.relay.serve(c, f, query) }
+		return n.relay.served(func(c net.Conn) { n.relay.serve(c, f, query) })
 	case path == comparePath:
-		return func(c net.Conn) { n.relay.serveCompare(c, f.memory) }
+		return n.relay.served(func(c net.Conn) { n.relay.serveCompare(c, f.memory) })
 	case path == manifestPath:
 		return func(c net.Conn) { n.serveManifest(c, f, query) }
 	}

@@ -26,7 +26,6 @@ const (
 type planning struct {
 	root    *Root
 	planner *planner.Planner
-	budget  int64
 	regions []planner.Region // with what is the same for every plan
 	looked  map[planner.Key]look
 	seen    map[string]map[planner.Key]string // by region: the version that it came to have by requests
@@ -47,7 +46,7 @@ func newPlanning(r *Root) (*planning, error) {
 		return nil, err
 	}
 	t := r.cfg.Topology
-	return &planning{root: r, planner: p, budget: int64(t.Push.Budget), regions: regionsOf(t, r.cfg.Node.Group), looked: map[planner.Key]look{},
+	return &planning{root: r, planner: p, regions: regionsOf(t, r.cfg.Node.Group), looked: map[planner.Key]look{},
 		seen: map[string]map[planner.Key]string{}, pushed: map[string]time.Time{}, began: r.cfg.Now()}, nil
 }
 

@@ -88,17 +88,24 @@ func (r *relay) end() {
 	r.active.Wait()
 }
 
+// served returns what serve does about a connection, which ends with it or with the node.
+func (r *relay) served(serve func(net.Conn)) func(net.Conn) {
+	return func(c net.Conn) {
+		c = bare(c)
+		if !r.enter(c) {
+			_ = c.Close() // the node is stopping
+			return
+		}
+		defer r.leave(c)
+		serve(c)
+	}
+}
+
 // patience is how long a follower waits for a node that is about to know the journal itself.
 const patience = 2 * time.Second
 
 // serve has a follower follow, until the connection ends.
 func (r *relay) serve(c net.Conn, src source, query url.Values) {
-	c = bare(c)
-	if !r.enter(c) {
-		_ = c.Close() // the node is stopping
-		return
-	}
-	defer r.leave(c)
 	if !r.awaitReady(src) {
 		answer(c, http.StatusServiceUnavailable, "text/plain", []byte("this node does not know the journal at the moment\n"))
 		return

@@ -38,13 +38,13 @@ func (r *Root) Take(target string) func(net.Conn) {
 	case err != nil:
 		return refusing(http.StatusBadRequest, "malformed query")
 	case path == followPath && query.Get("origin") == r.cfg.Node.Group:
-		return func(c net.Conn) { r.relay.serve(c, r, query) }
+		return r.relay.served(func(c net.Conn) { r.relay.serve(c, r, query) })
 	case path == appendPath:
-		return func(c net.Conn) { r.serveAppend(c, query) }
+		return r.relay.served(func(c net.Conn) { r.serveAppend(c, query) })
 	case path == comparePath:
-		return func(c net.Conn) { r.relay.serveCompare(c, r.memory) }
+		return r.relay.served(func(c net.Conn) { r.relay.serveCompare(c, r.memory) })
 	case path == manifestPath:
-		return func(c net.Conn) { r.serveManifest(c, query) }
+		return r.relay.served(func(c net.Conn) { r.serveManifest(c, query) })
 	case path == statePath:
 		return func(c net.Conn) {
 			answerJSON(c, r.State())
@@ -84,12 +84,6 @@ func (r *Root) prepare(ctx context.Context, site, path string) (*Manifest, error
 
 // serveManifest answers with a manifest. One that is not remembered is made anew, if the object is still of that version.
 func (r *Root) serveManifest(c net.Conn, query url.Values) {
-	c = bare(c)
-	if !r.relay.enter(c) {
-		_ = c.Close() // the node is stopping
-		return
-	}
-	defer r.relay.leave(c)
 	site, path, version := query.Get("site"), query.Get("path"), query.Get("version")
 	r.mu.Lock()
 	m, ok := r.known.Get(site + path + "\x00" + version)
@@ -108,12 +102,6 @@ func (r *Root) serveManifest(c net.Conn, query url.Values) {
 
 // serveAppend appends one event and, if asked to, waits until it has been applied.
 func (r *Root) serveAppend(c net.Conn, query url.Values) {
-	c = bare(c)
-	if !r.relay.enter(c) {
-		_ = c.Close() // the node is stopping
-		return
-	}
-	defer r.relay.leave(c)
 	e, wait, err := parseAppend(query)
 	if err != nil {
 		answer(c, http.StatusBadRequest, "text/plain", []byte(err.Error()+"\n"))
