@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -120,16 +119,17 @@ func splitURL(s string) (host, target string) {
 	return host, target
 }
 
-func (p PurgeSpec) wait() (time.Duration, error) {
-	switch p.Wait {
+// parseWait reads how long a call waits for what it asks for.
+func parseWait(s string) (time.Duration, error) {
+	switch s {
 	case "":
 		return defaultWait, nil
 	case "0":
 		return 0, nil
 	}
-	d, err := time.ParseDuration(p.Wait)
+	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > maxWait {
-		return 0, fmt.Errorf("wait: want a duration up to %s such as 5s, got %.40q", maxWait, p.Wait)
+		return 0, fmt.Errorf("wait: want a duration up to %s such as 5s, got %.40q", maxWait, s)
 	}
 	return d, nil
 }
@@ -191,12 +191,12 @@ func (s *Server) purge(ctx context.Context, specs ...PurgeSpec) (out Purged, sta
 			}
 			return out, http.StatusBadRequest, err
 		}
-		wait, err := spec.wait()
+		wait, err := parseWait(spec.Wait)
 		if err != nil {
 			return out, http.StatusBadRequest, err
 		}
 		for _, origin := range origins {
-			entries = append(entries, purgeEntry{origin, cloneValues(event), wait})
+			entries = append(entries, purgeEntry{origin, event, wait})
 		}
 	}
 	if !s.purges.AllowN(time.Now(), len(specs)) {
@@ -253,14 +253,6 @@ func (s *Server) appendAll(ctx context.Context, entries []purgeEntry) (out Purge
 	out.together(waited)
 	out.Staleness += float64(before.Microseconds()) / 1000
 	return out, nil
-}
-
-func cloneValues(v url.Values) url.Values {
-	c := url.Values{}
-	for name, values := range v {
-		c[name] = slices.Clone(values)
-	}
-	return c
 }
 
 // together puts together what became of a purge in several journals: a node has done it when it has done it in each.

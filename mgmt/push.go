@@ -56,7 +56,7 @@ func (s *Server) addPush(w http.ResponseWriter, r *http.Request) {
 
 // push makes a push. status is that of an answer which tells the error.
 func (s *Server) push(ctx context.Context, spec PushSpec) (out Pushed, status int, err error) {
-	wait, err := PurgeSpec{Wait: spec.Wait}.wait()
+	wait, err := parseWait(spec.Wait)
 	if err != nil {
 		return out, http.StatusBadRequest, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -70,6 +71,7 @@ type TreeNode struct {
 
 // appendEvent writes an event into the journal of an origin, for which that may take so long, and waits until it is applied everywhere.
 func (s *Server) appendEvent(ctx context.Context, origin string, event url.Values, wait, takes time.Duration) (p Progress, err error) {
+	event = maps.Clone(event) // it may be for other origins, too
 	event.Set("wait", wait.String())
 	return p, s.askTree(ctx, origin, treeAppend+"?"+event.Encode(), wait+takes, &p)
 }
