@@ -104,7 +104,7 @@ func (s *Store) Put(key, record []byte, body [][]byte) (*Object, error) {
 	s.mu.Lock()
 	defer s.unlock()
 	if s.era != era {
-		s.doomed = append(s.doomed, s.path(o))
+		s.doomLocked(o)
 		return nil, ErrNotFound
 	}
 	s.addLocked(o)

@@ -35,9 +35,15 @@ func (s *Store) scan() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.scannedLocked()
+}
+
+// scannedLocked notes that the index has all there is.
+func (s *Store) scannedLocked() {
 	for i := range s.scanned {
 		s.scanned[i] = true
 	}
+	s.gone = nil
 }
 
 // older orders files by when they were written.
@@ -77,10 +83,13 @@ func (s *Store) takeLocked(dir int, files []*Object, era uint64) {
 
 // meetLocked notes a file that was found. What is written later under its key is newer: a crash may leave both.
 func (s *Store) meetLocked(o *Object) {
+	if _, gone := s.gone[name{o.id, o.version}]; gone {
+		return
+	}
 	switch held, ok := s.index[o.id]; {
 	case ok && held.version == o.version:
 	case ok && held.version > o.version:
-		s.doomed = append(s.doomed, s.path(o))
+		s.doomLocked(o)
 	default:
 		s.addLocked(o)
 	}

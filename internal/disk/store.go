@@ -60,7 +60,8 @@ type Store struct {
 	index     map[id]*Object
 	policy    evict.Policy
 	bytes     int64
-	scanned   [256]bool // directories whose names are in the index
+	scanned   [256]bool         // directories whose names are in the index
+	gone      map[name]struct{} // files given up until all are scanned: a list made before that may name them still; then nil
 	evictions uint64
 	damaged   uint64
 	era       uint64   // counts calls of Clear
@@ -81,6 +82,12 @@ func (s *Store) unlock() {
 
 // id is a hash of a key.
 type id [16]byte
+
+// name tells the files of one key apart.
+type name struct {
+	id      id
+	version uint64
+}
 
 func idOf(key []byte) id {
 	sum := sha256.Sum256(key)
@@ -114,7 +121,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Eviction == "" {
 		cfg.Eviction = "lru"
 	}
-	s := &Store{cfg: cfg, ended: make(chan struct{}), index: map[id]*Object{}}
+	s := &Store{cfg: cfg, ended: make(chan struct{}), index: map[id]*Object{}, gone: map[name]struct{}{}}
 	if err := s.newPolicy(); err != nil {
 		return nil, fmt.Errorf("open cache on disk: %w", err)
 	}
@@ -274,7 +281,15 @@ func (s *Store) removeLocked(o *Object) {
 func (s *Store) goneLocked(o *Object) {
 	delete(s.index, o.id)
 	s.bytes -= o.length
+	s.doomLocked(o)
+}
+
+// doomLocked takes a file off the disk for good.
+func (s *Store) doomLocked(o *Object) {
 	s.doomed = append(s.doomed, s.path(o))
+	if s.gone != nil {
+		s.gone[name{o.id, o.version}] = struct{}{}
+	}
 }
 
 func (s *Store) makeRoomLocked(n int64) {
@@ -357,9 +372,7 @@ func (s *Store) Clear() error {
 	clear(s.index)
 	s.bytes = 0
 	s.era++
-	for i := range s.scanned {
-		s.scanned[i] = true
-	}
+	s.scannedLocked()
 	if !s.closed {
 		s.tasks.Go(s.sweep)
 	}

@@ -284,6 +284,28 @@ func TestTheBudgetHolds(t *testing.T) {
 	}
 }
 
+// TestAnOldListBringsNothingBack lets a file go between the list of a directory and its use.
+func TestAnOldListBringsNothingBack(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, nil)
+	put(t, s, "k", "r", []byte("x"))
+	s.Close()
+	s = &Store{cfg: s.cfg, index: map[id]*Object{}, gone: map[name]struct{}{}} // one that has scanned nothing yet
+	if err := s.newPolicy(); err != nil {
+		t.Fatal(err)
+	}
+	d := int(idOf([]byte("k"))[0])
+	listed := s.list(d)
+	s.Remove([]byte("k"))
+	s.scanned[d] = false // as while the scan is under way
+	s.mu.Lock()
+	s.takeLocked(d, listed, s.era)
+	s.unlock()
+	if st := s.Stats(); len(listed) != 1 || st.Objects != 0 || st.Bytes != 0 {
+		t.Errorf("%d listed, then %+v, want nothing", len(listed), st)
+	}
+}
+
 func TestClear(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, nil)
