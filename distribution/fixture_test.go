@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -359,7 +360,11 @@ func (c *clock) pass(d time.Duration) {
 }
 
 // Pull notes a piece.
-func (n *notes) Pull(_ context.Context, p *proxy.Piece) (bool, error) {
+func (n *notes) Pull(ctx context.Context, p *proxy.Piece) (bool, error) {
+	if strings.HasPrefix(p.Target, "/never") {
+		<-ctx.Done()
+		return false, ctx.Err()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.pulled = append(n.pulled, fmt.Sprintf("%s %s %d", p.Target, p.ETag, p.Span.First))

@@ -39,10 +39,11 @@ type report struct {
 	Node, Via string // Via is the parent that it follows, or has followed last
 	Turn      uint64 // numbers the reports of the node: reports come by several ways, in any order
 	At        journal.Position
-	Beat      int64 // Time of the last beat up to which it has applied everything
-	Pending   int   // objects that were pushed to it and have not come yet
-	Received  int64 // bytes of what was pushed to it
-	Gone      bool  // it no longer follows Via: that one says so, in the turn of the node's last report to it
+	Beat      int64       // Time of the last beat up to which it has applied everything
+	Pending   int         // objects that were pushed to it and have not come yet
+	Oldest    journal.Seq // of the event that pushed the first of these; 0 when there is none
+	Received  int64       // bytes of what was pushed to it
+	Gone      bool        // it no longer follows Via: that one says so, in the turn of the node's last report to it
 }
 
 func appendFrame(b []byte, kind byte, payload []byte) []byte {
@@ -101,7 +102,7 @@ func (r *report) append(b []byte) []byte {
 		flags = 1
 	}
 	p := []byte{flags}
-	for _, n := range [...]uint64{r.Turn, uint64(r.At.Epoch), uint64(r.At.Seq), uint64(r.Beat), uint64(r.Received), uint64(r.Pending)} {
+	for _, n := range [...]uint64{r.Turn, uint64(r.At.Epoch), uint64(r.At.Seq), uint64(r.Beat), uint64(r.Received), uint64(r.Pending), uint64(r.Oldest)} {
 		p = binary.BigEndian.AppendUint64(p, n)
 	}
 	p = append(append(p, byte(len(r.Node))), r.Node...)
@@ -109,14 +110,14 @@ func (r *report) append(b []byte) []byte {
 }
 
 func parseReport(p []byte) (r report, err error) {
-	const fixed = 1 + 6*8 + 1
+	const fixed = 1 + 7*8 + 1
 	if len(p) < fixed || p[0] > 1 {
 		return r, errFrame
 	}
 	r.Gone = p[0] == 1
 	number := func(i int) uint64 { return binary.BigEndian.Uint64(p[1+8*i:]) }
 	r.Turn, r.At, r.Beat = number(0), journal.Position{Epoch: journal.Epoch(number(1)), Seq: journal.Seq(number(2))}, int64(number(3))
-	r.Received, r.Pending = int64(number(4)), int(number(5))
+	r.Received, r.Pending, r.Oldest = int64(number(4)), int(number(5)), journal.Seq(number(6))
 	n := int(p[fixed-1])
 	if n == 0 || len(p) < fixed+n || len(p) > fixed+n+maxName {
 		return r, errFrame

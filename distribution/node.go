@@ -73,9 +73,7 @@ func New(cfg Config) *Node {
 		for _, c := range list {
 			n.parents[origin] = append(n.parents[origin], c.node)
 		}
-		parent := topology.Ref{Kind: list[0].node.Kind, Name: list[0].node.Group}
-		servers := len(cfg.Plan.Group(topology.Ref{Kind: cfg.Node.Kind, Name: cfg.Node.Group}))
-		f.pushes = newPusher(f, rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), linkLimit(cfg.Topology, cfg.Node, parent, servers), cfg.Log,
+		f.pushes = newPusher(f, rand.New(rand.NewPCG(cfg.Rand.Uint64(), uint64(i))), cfg.Log,
 			func(ctx context.Context, target string) (*http.Response, error) {
 				return n.askParents(ctx, origin, target)
 			},

@@ -66,8 +66,8 @@ func regionsOf(t *topology.Topology, origin string) (list []planner.Region) {
 		}
 		at[ref.Name] = len(list)
 		pace := int64(defaultPace)
-		if b := t.Path(ref, topology.Ref{Kind: topology.KindOrigin, Name: origin}).Bandwidth; b > 0 {
-			pace = int64(linkShare * float64(b) / 8)
+		if r := t.PushRate(ref, topology.Ref{Kind: topology.KindOrigin, Name: origin}); r > 0 {
+			pace = r
 		}
 		list = append(list, planner.Region{Name: ref.Name, Pace: pace, Space: int64(t.Push.Budget)})
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/journal"
@@ -38,7 +37,6 @@ const (
 	maxPushes    = 4096 // that may wait at a node; the oldest are given up
 	pushTries    = 8    // for one piece
 	firstRetry   = 100 * time.Millisecond
-	linkShare    = 0.85 // of a link's bandwidth that pushing may take
 	manifests    = 1024 // that a node remembers
 )
 
@@ -48,6 +46,7 @@ var errReplaced = errors.New("distribution: a later push takes the place of this
 // push is an object that is to be pulled.
 type push struct {
 	site, path, version string
+	seq                 journal.Seq
 	ended               func() // ends the pulling of it; nil until it has begun
 	dead                bool   // it is not to be pulled any more
 }
@@ -60,7 +59,6 @@ type pusher struct {
 	feed   *Feed
 	parent func(ctx context.Context, target string) (*http.Response, error) // asks the parents in the tree, the best first
 	mine   func(journal.Event) bool                                         // whether an event concerns this node
-	limit  *rate.Limiter                                                    // of bytes across the link to the parent; nil is none
 	log    interface{ Warn(string, ...any) }
 	wake   signal
 
@@ -72,19 +70,10 @@ type pusher struct {
 	known    *simplelru.LRU[string, *Manifest]
 }
 
-func newPusher(f *Feed, rng *rand.Rand, limit *rate.Limiter, log interface{ Warn(string, ...any) },
+func newPusher(f *Feed, rng *rand.Rand, log interface{ Warn(string, ...any) },
 	parent func(context.Context, string) (*http.Response, error), mine func(journal.Event) bool) *pusher {
 	known, _ := simplelru.NewLRU[string, *Manifest](manifests, nil) // fails for sizes below 1 only
-	return &pusher{feed: f, rng: rng, limit: limit, log: log, parent: parent, mine: mine, byKey: map[string]*push{}, known: known}
-}
-
-// linkLimit is how fast a node may pull across the link to its first parent; all servers of its place share that.
-func linkLimit(t *topology.Topology, node topology.Node, parent topology.Ref, servers int) *rate.Limiter {
-	path := t.Path(topology.Ref{Kind: node.Kind, Name: node.Group}, parent)
-	if path.Bandwidth <= 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(linkShare*float64(path.Bandwidth)/8/float64(servers)), chunkSize)
+	return &pusher{feed: f, rng: rng, log: log, parent: parent, mine: mine, byKey: map[string]*push{}, known: known}
 }
 
 // add queues what an event says is to be pushed.
@@ -94,7 +83,7 @@ func (p *pusher) add(e journal.Event) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := &push{site: e.Site, path: e.Value, version: e.Version}
+	n := &push{site: e.Site, path: e.Value, version: e.Version, seq: e.Seq}
 	if old, ok := p.byKey[n.key()]; ok {
 		if old.version == n.version {
 			return
@@ -125,11 +114,17 @@ func (p *pusher) dropLocked(n *push) {
 	}
 }
 
-// pending returns how many objects are still to be pulled, and how many bytes have been.
-func (p *pusher) pending() (objects int, bytes int64) {
+// pending returns how many objects are still to be pulled, the number of the first event that asks for one of them, 0 without any, and
+// how many bytes have been pulled.
+func (p *pusher) pending() (objects int, oldest journal.Seq, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.byKey), p.received
+	for _, n := range p.byKey {
+		if oldest == 0 || n.seq < oldest {
+			oldest = n.seq
+		}
+	}
+	return len(p.byKey), oldest, p.received
 }
 
 // run pulls until ctx ends.
@@ -226,15 +221,7 @@ func (p *pusher) piece(ctx context.Context, to Puller, m *Manifest, i int) error
 	p.mu.Lock()
 	p.received += length
 	p.mu.Unlock()
-	return p.pay(ctx, int(length))
-}
-
-// pay waits for as long as the link takes for so many bytes at the share that pushing has.
-func (p *pusher) pay(ctx context.Context, n int) error {
-	if p.limit == nil {
-		return ctx.Err()
-	}
-	return p.limit.WaitN(ctx, n)
+	return nil
 }
 
 // again tries until it succeeds, a few times.

@@ -91,6 +91,33 @@ func TestWhatIsPushedArrives(t *testing.T) {
 	}
 }
 
+// TestAPushIsNotWaitedForLongerThanIt has an object come while a later one does not.
+func TestAPushIsNotWaitedForLongerThanIt(t *testing.T) {
+	content := newShelf(10)
+	n := newNetwork(t, smallTree)
+	root, _ := n.root(RootConfig{Get: content.get}, nil)
+	hub := n.run("eu-1", Config{})
+	await(t, "hub in the tree", hub.Feed("main").ready)
+	var at [2]journal.Position
+	for i, path := range []string{"/first", "/never"} {
+		if err := pushNow(t, root, path, "eu"); err != nil {
+			t.Fatal(err)
+		}
+		at[i] = root.Position()
+	}
+	of := func(p Progress) Applied {
+		return p.Nodes[slices.IndexFunc(p.Nodes, func(a Applied) bool { return a.Node == "eu-1" })]
+	}
+	if got := of(root.Wait(t.Context(), at[0], time.Now(), true)); !got.Applied {
+		t.Errorf("the first: %+v, want it applied", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if got := of(root.Wait(ctx, at[1], time.Now(), true)); got.Applied || !got.Pending {
+		t.Errorf("the second: %+v, want it pending", got)
+	}
+}
+
 // TestANodeThatBeginsAnewIsToldWhatIsPushed has one come when the events lie behind.
 func TestANodeThatBeginsAnewIsToldWhatIsPushed(t *testing.T) {
 	content := newShelf(10)

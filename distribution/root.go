@@ -46,8 +46,9 @@ type Root struct {
 	below    []topology.Node // every hub and edge
 	started  time.Time
 
-	published chan object // whose new versions are to be pushed
-	renewing  sync.Mutex  // held while an epoch begins
+	preparing chan struct{} // holds a token for each manifest that is being made
+	published chan object   // whose new versions are to be pushed
+	renewing  sync.Mutex    // held while an epoch begins
 
 	mu    sync.Mutex // guards the fields below
 	last  beat
@@ -63,7 +64,7 @@ func NewRoot(cfg RootConfig) (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of %s: %w", cfg.Node.Name, err)
 	}
-	r := &Root{cfg: cfg, journal: j, relay: newRelay(cfg.Now, new(atomic.Uint64)), reports: newReports(), memory: newMemory(), published: make(chan object, maxPublished), started: cfg.Now()}
+	r := &Root{cfg: cfg, journal: j, relay: newRelay(cfg.Now, new(atomic.Uint64)), reports: newReports(), memory: newMemory(), preparing: make(chan struct{}, prepareAtOnce), published: make(chan object, maxPublished), started: cfg.Now()}
 	for _, n := range cfg.Plan.Nodes {
 		if n.Kind == topology.KindHub || n.Kind == topology.KindEdge {
 			r.below = append(r.below, n)

@@ -21,11 +21,14 @@ const (
 	statePath  = treePath + "state"  // answers State
 )
 
-// prepareTime is how long the content of an object may take to be read when its manifest is made.
-const prepareTime = time.Minute
+// Bounds of making manifests.
+const (
+	prepareTime   = time.Minute // for the content of an object to be read
+	prepareAtOnce = 4
+)
 
 // maxWait bounds how long a call may wait for an event to be applied.
-const maxWait = 30 * time.Second
+const maxWait = 10 * time.Minute
 
 // Take returns what is to be done with the connection on which a node of the lab has asked for a target, nil for targets that are not
 // the tree's. The connection is closed in the end.
@@ -72,6 +75,12 @@ func answerJSON(c net.Conn, v any) {
 
 // prepare makes the manifest of what an object is now.
 func (r *Root) prepare(ctx context.Context, site, path string) (*Manifest, error) {
+	select {
+	case r.preparing <- struct{}{}:
+		defer func() { <-r.preparing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	m, err := makeManifest(ctx, r.cfg.Get, site, path)
 	if err != nil {
 		return nil, err

@@ -32,8 +32,8 @@ type Progress struct {
 // grace is how long a node that has left its parent may take to come back before it counts as unreachable.
 const grace = time.Second
 
-// Wait returns when every node that is alive has applied an event of the journal, or ctx ends. With pushes it also has everything that was
-// to be pushed to it.
+// Wait returns when every node that is alive has applied an event of the journal, or ctx ends. With pushes it also has everything that
+// was to be pushed to it until then.
 func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time, pushes bool) Progress {
 	p := r.progress(at)
 	for {
@@ -81,7 +81,7 @@ func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time, pushe
 	n, known := r.reports.get(a.Node)
 	since := r.started
 	switch {
-	case known && n.At.Epoch == at.Epoch && n.At.Seq >= at.Seq && !(pushes && n.Pending > 0):
+	case known && n.At.Epoch == at.Epoch && n.At.Seq >= at.Seq && !(pushes && n.Oldest > 0 && n.Oldest <= at.Seq):
 		a.Applied, a.Heard = true, 0
 		a.After = milliseconds(max(0, now.Sub(from)))
 		return false

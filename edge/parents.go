@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"cdnlab/internal/proxy"
 	"cdnlab/internal/ring"
 	"cdnlab/internal/stats"
@@ -17,6 +19,7 @@ type parents struct {
 	pop     *pop // nil for a PoP of one server
 
 	dial   proxy.Dialer
+	limit  func(topology.Node) *rate.Limiter // of what is pushed
 	now    func() time.Time
 	every  time.Duration // between two probes of a server
 	fallen chan *server  // those to be watched from now on; it has room for all
@@ -47,7 +50,7 @@ type pop struct {
 
 func newParents(cfg *Config) *parents {
 	t, p, node := cfg.Topology, cfg.Plan, cfg.Node
-	all := &parents{chains: map[string]*chain{}, servers: map[topology.NodeName]*server{}, dial: cfg.Dial, now: cfg.Now, every: cfg.Probe}
+	all := &parents{chains: map[string]*chain{}, servers: map[topology.NodeName]*server{}, dial: cfg.Dial, limit: proxy.PushLimits(t, p, node), now: cfg.Now, every: cfg.Probe}
 	for i := range t.Origins {
 		c := &chain{}
 		for _, ref := range t.Parents(node.Group, t.Origins[i].Name) {
@@ -73,7 +76,7 @@ func newParents(cfg *Config) *parents {
 func (p *parents) server(n topology.Node, counters *stats.Node) *server {
 	s, ok := p.servers[n.Name]
 	if !ok {
-		s = &server{Upstream: proxy.NewUpstream(n, p.dial, counters)}
+		s = &server{Upstream: proxy.NewUpstream(n, p.dial, counters, p.limit(n))}
 		p.servers[n.Name] = s
 	}
 	return s

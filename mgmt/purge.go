@@ -44,7 +44,7 @@ type Position struct {
 
 const (
 	defaultWait = 5 * time.Second
-	maxWait     = 30 * time.Second
+	maxWait     = 10 * time.Minute
 )
 
 // Purges that may be made per second, and at once.

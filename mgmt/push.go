@@ -79,7 +79,6 @@ func (s *Server) push(ctx context.Context, spec PushSpec) (out Pushed, status in
 	}
 	out.Objects = make([]PushedObject, len(events))
 	var group errgroup.Group
-	group.SetLimit(atOnce)
 	for i := range events {
 		group.Go(func() error {
 			o := &out.Objects[i]

@@ -86,10 +86,11 @@ type origins map[string]*proxy.Upstream
 
 func newOrigins(cfg Config) origins {
 	o := origins{}
+	limit := proxy.PushLimits(cfg.Topology, cfg.Plan, cfg.Node)
 	for i := range cfg.Topology.Origins {
 		name := cfg.Topology.Origins[i].Name
 		for _, n := range cfg.Plan.Group(topology.Ref{Kind: topology.KindOrigin, Name: name}) {
-			o[name] = proxy.NewUpstream(n, cfg.Dial, cfg.Stats)
+			o[name] = proxy.NewUpstream(n, cfg.Dial, cfg.Stats, limit(n))
 		}
 	}
 	return o

@@ -20,23 +20,26 @@ import (
 	"cdnlab/topology"
 )
 
-// TestMeasurePush pushes objects of 10 MiB to nine PoPs across links of 200 Mbit/s while clients go on asking; it runs with
-// CDNLAB_MEASURE=1. CDNLAB_PUSH is how many objects.
+// TestMeasurePush pushes objects of 10 MiB to nine PoPs across links of one bandwidth while clients go on asking; it runs
+// with CDNLAB_MEASURE=1. CDNLAB_PUSH is how many objects, CDNLAB_PUSH_LINK how many Mbit/s.
 func TestMeasurePush(t *testing.T) {
 	if os.Getenv("CDNLAB_MEASURE") == "" {
 		t.Skip("set CDNLAB_MEASURE=1 to measure pushing")
 	}
-	objects := 20
-	if v := os.Getenv("CDNLAB_PUSH"); v != "" {
-		var err error
-		if objects, err = strconv.Atoi(v); err != nil {
-			t.Fatal(err)
+	number := func(name string, n int) int {
+		if v := os.Getenv(name); v != "" {
+			var err error
+			if n, err = strconv.Atoi(v); err != nil {
+				t.Fatal(err)
+			}
 		}
+		return n
 	}
-	const size, bandwidth = 10 << 20, 200e6
+	objects, mbps := number("CDNLAB_PUSH", 20), number("CDNLAB_PUSH_LINK", 100)
+	const size = 10 << 20
 	ram := fmt.Sprintf("%dMiB", objects*12+200)
 	l := startLabWith(t, "three-continents", lab.Options{}, "defaults.edges.ram="+ram, "defaults.hubs.ram="+ram, "sites={www.cdn.test: {cache: {ttl: 1h}}}",
-		"links=[{between: [hubs.eu, main], bandwidth: 200Mbps}, {between: [hubs.ap, main], bandwidth: 200Mbps}, {between: [hubs.na, main], bandwidth: 200Mbps}]")
+		fmt.Sprintf("links=[{between: [hubs.eu, main], bandwidth: %dMbps}, {between: [hubs.ap, main], bandwidth: %[1]dMbps}, {between: [hubs.na, main], bandwidth: %[1]dMbps}]", mbps))
 	var urls []string
 	for i := range objects {
 		urls = append(urls, fmt.Sprintf("http://%s/synthetic/10MiB/%d", l.site, i))
@@ -53,8 +56,8 @@ func TestMeasurePush(t *testing.T) {
 	took := time.Since(began)
 	sent := l.originBytes(t) - before
 	total := int64(objects) * size
-	ideal := time.Duration(float64(total) * 8 / bandwidth * float64(time.Second))
-	t.Logf("%d objects of 10 MiB at 9 PoPs after %v; a link of 200 Mbit/s needs %v: %.2f times as long", objects, took.Round(time.Millisecond), ideal.Round(time.Millisecond), took.Seconds()/ideal.Seconds())
+	ideal := time.Duration(float64(total) * 8 / (float64(mbps) * 1e6) * float64(time.Second))
+	t.Logf("%d objects of 10 MiB at 9 PoPs after %v; a link of %d Mbit/s needs %v: %.2f times as long", objects, took.Round(time.Millisecond), mbps, ideal.Round(time.Millisecond), took.Seconds()/ideal.Seconds())
 	t.Logf("the origin has sent %d MiB: %.2f times the objects, of which one is for the manifests", sent>>20, float64(sent)/float64(total))
 	t.Logf("p99 of clients %v, without a push %v: %.2f times", busy, quiet, busy.Seconds()/quiet.Seconds())
 	if ratio := float64(sent) / float64(total); ratio > 4.05 {
@@ -69,7 +72,7 @@ func (l *testLab) push(t *testing.T, urls []string) {
 		t.Error(err)
 		return
 	}
-	body, err := json.Marshal(mgmt.PushSpec{URLs: urls, Wait: "30s"})
+	body, err := json.Marshal(mgmt.PushSpec{URLs: urls, Wait: "10m"})
 	if err != nil {
 		t.Error(err)
 		return

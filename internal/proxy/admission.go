@@ -9,7 +9,7 @@ import (
 // filter asks the cache's filter whether a response that may be stored is to be. When it is not, the admission says why. What
 // has been refused stays so, however often the request goes upstream: it is one request of a client. What is pushed is to be stored though nobody has asked for it.
 func (s *Server) filter(r *request, c *cache.FillConfig, resp *response) *cache.Refusal {
-	if !c.Admission.Stored || s.store.AdmitsAll() || r.pushed && s.cfg.Admission.Rule != "size" {
+	if !c.Admission.Stored || s.store.AdmitsAll() || r.ofPush() && s.cfg.Admission.Rule != "size" {
 		return nil
 	}
 	if r.refused == nil {

@@ -26,10 +26,11 @@ type body struct {
 	known  exactly // room for src
 	idle   time.Duration
 	conn   *upConn
-	n      int64 // bytes read so far
-	done   bool  // all of it was read
-	waited bool  // it did not all come with the head
-	failed bool  // it broke off
+	n      int64       // bytes read so far
+	done   bool        // all of it was read
+	waited bool        // it did not all come with the head
+	failed bool        // it broke off
+	pace   func(n int) // waits until so many bytes more may come; nil when that is at once
 }
 
 // init works out the framing of a response to a request of the given method.
@@ -65,6 +66,9 @@ func (b *body) Read(p []byte) (int, error) {
 	b.n += int64(n)
 	b.done = err == io.EOF
 	b.failed = err != nil && !b.done
+	if b.pace != nil {
+		b.pace(n)
+	}
 	return n, err
 }
 
@@ -106,6 +110,9 @@ func (b *body) writeRest(w io.Writer) (int64, error) {
 	}
 	left := int(b.length - b.n)
 	rest, _ := b.conn.br.Peek(left) // never fails: it is buffered
+	if b.pace != nil {
+		b.pace(left)
+	}
 	n, err := w.Write(rest)
 	_, _ = b.conn.br.Discard(left) // the same
 	b.n, b.done = b.length, true

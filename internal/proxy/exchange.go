@@ -151,6 +151,9 @@ func (r *response) read(out *outgoing) (err error) {
 			if err = out.unasked(&r.responseHead); err == nil {
 				err = r.body.init(r.conn, &r.responseHead, out.isHead)
 			}
+			if out.of.ofPush() && r.from.pushes != nil {
+				r.body.pace = r.from.pace
+			}
 			return err
 		}
 		switch r.status {

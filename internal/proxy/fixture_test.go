@@ -15,6 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"golang.org/x/time/rate"
+
 	"cdnlab/internal/stats"
 	"cdnlab/topology"
 )
@@ -60,6 +62,7 @@ type setup struct {
 	cache    string // options of www.cdn.test
 	dir      string // of a cache on disk; "" for none
 	feed     Feed   // of the only origin; nil follows none
+	pushes   *rate.Limiter
 
 	admission topology.Admission
 }
@@ -105,7 +108,7 @@ func prepare(t testing.TB, set setup, scripts ...script) *tier {
 		o := newOrigin(t, scripts[i])
 		f.parents.origins = append(f.parents.origins, o)
 		o.wrap = set.wrap
-		f.parents.upstreams = append(f.parents.upstreams, NewUpstream(node, o.dial, f.stats))
+		f.parents.upstreams = append(f.parents.upstreams, NewUpstream(node, o.dial, f.stats, set.pushes))
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,6 +21,7 @@ const (
 	peerRelay    = "relay"
 	peerCopy     = "copy"
 	passHeader   = "Cdnlab-Pass"  // on a request without the fields that its Connection nominated: no tier may store the answer
+	pushHeader   = "Cdnlab-Push"  // on a request of the distribution tree, which has no client
 	errorHeader  = "Cdnlab-Error" // on a 5xx that a tier made, and not the user's app
 	innerPrefix  = "cdnlab-"      // of fields that stay between the nodes
 )
@@ -132,6 +133,9 @@ func (s *Server) outgoing(r *request, w want) *outgoing {
 	}
 	if r.marked {
 		b = appendLine(b, passHeader, "1")
+	}
+	if r.ofPush() {
+		b = appendLine(b, pushHeader, "1")
 	}
 	switch {
 	case w.relay:

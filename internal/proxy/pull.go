@@ -76,7 +76,7 @@ func (s *Server) KeyHash(site, target string) (uint64, bool) {
 // pulling makes the request for a piece.
 func (s *Server) pulling(t *site, p *Piece) *request {
 	start := s.cfg.Now()
-	r := &request{fields: fields{trusted: true}, turn: turn{pushed: true, start: start, now: start.UnixNano(), site: t, method: []byte(http.MethodGet), host: t.host, target: []byte(p.Target)}}
+	r := &request{fields: fields{trusted: true, pushed: true}, turn: turn{start: start, now: start.UnixNano(), site: t, method: []byte(http.MethodGet), host: t.host, target: []byte(p.Target)}}
 	r.ask.Reset(r.method)
 	if p.Size > wholeLimit || p.Size > s.store.MaxObject() {
 		r.ask.Add([]byte("Range"), fmt.Appendf(nil, "bytes=%d-%d", p.Span.First, p.Span.First+p.Span.Length-1))

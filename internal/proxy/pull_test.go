@@ -6,6 +6,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
@@ -123,6 +126,33 @@ func TestAPullIsOfOneVersion(t *testing.T) {
 				t.Errorf("a client gets %s, %s, want a hit of the new version", got.header.Get("ETag"), got.header.Get("X-Cache"))
 			}
 		})
+	}
+}
+
+// TestOnlyWhatIsPushedWaitsForTheLimit looks at what is left of a limit that nothing comes back to.
+func TestOnlyWhatIsPushedWaitsForTheLimit(t *testing.T) {
+	limit := rate.NewLimiter(rate.Every(1000*time.Hour), pushBurst)
+	l := newLibrary(100_000)
+	f := start(t, setup{pushes: limit}, l.serve)
+	f.get("/trailer")
+	f.get("/other", pushHeader+": 1") // says so, but no node has sent it
+	f.settled()
+	if left := limit.Tokens(); int(left) != pushBurst {
+		t.Errorf("what clients ask for has taken %v bytes", pushBurst-left)
+	}
+	if _, err := f.proxy.Pull(t.Context(), piecesOf(l.body, `"v1"`)[0]); err != nil {
+		t.Fatal(err)
+	}
+	if left := int(limit.Tokens()); left != pushBurst-100_000 {
+		t.Errorf("a pull of 100,000 bytes has taken %d", pushBurst-left)
+	}
+	if got := f.get("/film"); got.body != l.body {
+		t.Errorf("a client gets %d bytes of what was pulled", len(got.body))
+	}
+	f.get("/sequel", secretHeader+": "+secret, pushHeader+": 1") // a node below asks, for its push
+	f.settled()
+	if left := int(limit.Tokens()); left != pushBurst-200_000 {
+		t.Errorf("another 100,000 bytes of a push below have taken %d", pushBurst-100_000-left)
 	}
 }
 

@@ -60,7 +60,6 @@ type turn struct {
 	target  []byte // in origin form, or "*"
 	site    *site
 	body    requestBody
-	pushed  bool             // of the distribution tree: it has no client
 	tunnel  bool             // asks for a WebSocket
 	waits   int              // for fetches of others that brought errors
 	again   bool             // waited for a fetch of what the cache was expected to take the next time
@@ -82,6 +81,7 @@ type fields struct {
 	trusted bool // a node of the lab sent it: what it says about the client is believed
 	marked  bool // Connection nominated fields of its own, here or at a tier before: the answer is not what others would get
 	looped  bool // has passed this node before
+	pushed  bool // says that it is of the distribution tree
 	peer    bool // says that another server of the same PoP sent it
 	relayed bool // says that what comes of it goes to the client as it is
 	placed  bool
@@ -90,6 +90,9 @@ type fields struct {
 	lined   bool   // lines are made
 	lines   []byte // those that go upstream when the whole representation is asked for
 }
+
+// ofPush reports whether the distribution tree asks, and not a client.
+func (r *request) ofPush() bool { return r.pushed && r.trusted }
 
 // init makes ready for the requests on a connection.
 func (r *request) init(c *clientConn) {
@@ -239,6 +242,8 @@ func (r *request) notice(name, value []byte, secret, loopToken string) *refusal 
 			r.peer, r.relayed = true, equalFold(value, peerRelay)
 		} else if equalFold(name, passHeader) {
 			r.marked = true
+		} else if equalFold(name, pushHeader) {
+			r.pushed = true
 		}
 	case len(secretHeader):
 		if equalFold(name, secretHeader) && secret != "" {

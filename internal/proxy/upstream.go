@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"cdnlab/internal/stats"
 	"cdnlab/topology"
 )
@@ -27,9 +29,12 @@ type Dialer func(ctx context.Context, to topology.Node) (net.Conn, error)
 // than a fasthttp.HostClient because that one puts a single deadline on a whole response, however long its body, hides
 // whether a connection had been used before, cannot hand a connection over for a tunnel, and leaves a goroutine behind.
 type Upstream struct {
-	Node  topology.Node
-	dial  Dialer
-	stats *stats.Node
+	Node   topology.Node
+	dial   Dialer
+	stats  *stats.Node
+	pushes *rate.Limiter // of bytes of what is pushed; nil for none
+	ended  context.Context
+	end    func()
 
 	mu     sync.Mutex // guards the fields below
 	idle   []*upConn  // the one used last at the end
@@ -56,9 +61,11 @@ func newUpConn(conn net.Conn) *upConn {
 	return c
 }
 
-// NewUpstream returns the way to a node; it connects when first used.
-func NewUpstream(node topology.Node, dial Dialer, counters *stats.Node) *Upstream {
-	return &Upstream{Node: node, dial: dial, stats: counters, open: map[*upConn]bool{}}
+// NewUpstream returns the way to a node; it connects when first used. pushes, which may be nil, bounds the bytes of what is pushed.
+func NewUpstream(node topology.Node, dial Dialer, counters *stats.Node, pushes *rate.Limiter) *Upstream {
+	u := &Upstream{Node: node, dial: dial, stats: counters, pushes: pushes, open: map[*upConn]bool{}}
+	u.ended, u.end = context.WithCancel(context.Background())
+	return u
 }
 
 var errClosed = errors.New("the node is stopping")
@@ -170,6 +177,7 @@ func (u *Upstream) Close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.closed = true
+	u.end()
 	u.idle = nil
 	for c := range u.open {
 		_ = c.Conn.Close() // its exchange meets the error
@@ -229,3 +237,6 @@ func releaseReader(br *bufio.Reader) {
 	br.Reset(nil)
 	readers.Put(br)
 }
+
+// pace waits until so many bytes more of what is pushed may come, or the upstream is closed.
+func (u *Upstream) pace(n int) { _ = u.pushes.WaitN(u.ended, n) } // the next read meets the end
