@@ -57,6 +57,9 @@ func parseManifest(b []byte, site, path, version string) (m *Manifest, err error
 	return m, nil
 }
 
+// manifestKey is what a manifest is remembered by.
+func manifestKey(site, path, version string) string { return site + path + "\x00" + version }
+
 // chunk returns where a piece begins, and its length.
 func (m *Manifest) chunk(i int) (first, length int64) {
 	first = int64(i) * chunkSize

@@ -106,10 +106,17 @@ func (p *planning) step(ctx context.Context) {
 		return
 	}
 	plan := p.planner.Plan(objects, p.describe(wanted, objects, now))
+	made := map[planner.Key]*Manifest{} // nil for what cannot be pushed
 	for _, push := range plan.Push {
-		m, err := p.root.prepare(ctx, push.Site, push.Path)
-		if err != nil {
-			p.log().Debug("an object that is asked for much cannot be pushed", "path", push.Path, "error", err)
+		m, ok := made[push.Key]
+		if !ok {
+			var err error
+			if m, err = p.root.prepare(ctx, push.Site, push.Path); err != nil {
+				p.log().Debug("an object that is asked for much cannot be pushed", "path", push.Path, "error", err)
+			}
+			made[push.Key] = m
+		}
+		if m == nil {
 			continue
 		}
 		p.append(journal.Event{Kind: journal.Push, Site: push.Site, Value: push.Path, Version: m.Version, Size: m.Size, To: push.Region, Who: "planner"})

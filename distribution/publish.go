@@ -33,11 +33,7 @@ func (r *Root) republish(ctx context.Context) {
 	for {
 		select {
 		case o := <-r.published:
-			for _, pin := range r.memory.pinned() {
-				if pin.Site == o.site && decoded(pin.Value) == o.path {
-					r.pushAgain(ctx, pin)
-				}
-			}
+			r.pushAgain(ctx, o)
 		case <-ctx.Done():
 			return
 		}
@@ -45,16 +41,27 @@ func (r *Root) republish(ctx context.Context) {
 }
 
 // pushAgain pushes what an object is now to where another version of it is. One that is gone is not pushed any more.
-func (r *Root) pushAgain(ctx context.Context, pin journal.Event) {
-	next := journal.Event{Kind: journal.Push, Site: pin.Site, Value: pin.Value, To: pin.To, Who: "publish"}
-	if m, err := r.prepare(ctx, pin.Site, pin.Value); err == nil {
-		next.Version, next.Size = m.Version, m.Size
-	}
-	if next.Version == pin.Version || ctx.Err() != nil {
-		return
-	}
-	if _, err := r.Append(next); err != nil {
-		r.cfg.Log.Warn("a push cannot be written into the journal", "path", pin.Value, "error", err)
+func (r *Root) pushAgain(ctx context.Context, o object) {
+	now := map[string]*Manifest{} // by request target; nil for what is gone
+	for _, pin := range r.memory.pinned() {
+		if pin.Site != o.site || decoded(pin.Value) != o.path {
+			continue
+		}
+		m, ok := now[pin.Value]
+		if !ok {
+			m, _ = r.prepare(ctx, pin.Site, pin.Value) // what cannot be had is as good as gone
+			now[pin.Value] = m
+		}
+		next := journal.Event{Kind: journal.Push, Site: pin.Site, Value: pin.Value, To: pin.To, Who: "publish"}
+		if m != nil {
+			next.Version, next.Size = m.Version, m.Size
+		}
+		if next.Version == pin.Version || ctx.Err() != nil {
+			continue
+		}
+		if _, err := r.Append(next); err != nil {
+			r.cfg.Log.Warn("a push cannot be written into the journal", "path", pin.Value, "error", err)
+		}
 	}
 }
 

@@ -241,7 +241,7 @@ func (p *pusher) again(ctx context.Context, try func() error) error {
 
 // manifest returns the manifest of a version, from memory or from a parent.
 func (p *pusher) manifest(ctx context.Context, site, path, version string) (*Manifest, error) {
-	key := site + path + "\x00" + version
+	key := manifestKey(site, path, version)
 	p.mu.Lock()
 	m, ok := p.known.Get(key)
 	p.mu.Unlock()

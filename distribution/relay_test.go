@@ -323,7 +323,6 @@ func TestWhatTheTreeAnswers(t *testing.T) {
 		{"main", "/-/tree/append?kind=purge&scope=url&value=/a&wait=1h", 400},
 		{"main", "/-/tree/append?kind=dig", 400},
 		{"main", "/-/tree/append?kind=push&scope=url&value=/a", 400},
-		{"main", "/-/tree/append?kind=push&value=/a&size=-1", 400},
 		{"main", "/-/tree/append?kind=purge&scope=all&wait=0s", 200},
 	} {
 		if got, body := n.ask(tt.to, tt.target); got != tt.status {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -87,7 +86,7 @@ func (r *Root) prepare(ctx context.Context, site, path string) (*Manifest, error
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.known.Add(site+path+"\x00"+m.Version, m)
+	r.known.Add(manifestKey(site, path, m.Version), m)
 	return m, nil
 }
 
@@ -95,7 +94,7 @@ func (r *Root) prepare(ctx context.Context, site, path string) (*Manifest, error
 func (r *Root) serveManifest(c net.Conn, query url.Values) {
 	site, path, version := query.Get("site"), query.Get("path"), query.Get("version")
 	r.mu.Lock()
-	m, ok := r.known.Get(site + path + "\x00" + version)
+	m, ok := r.known.Get(manifestKey(site, path, version))
 	r.mu.Unlock()
 	if !ok {
 		ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
@@ -146,26 +145,20 @@ func (r *Root) serveAppend(c net.Conn, query url.Values) {
 
 // Words of the kinds and scopes of events.
 var (
-	kindWords  = map[string]journal.Kind{"publish": journal.Publish, "push": journal.Push, "purge": journal.Purge}
+	kindWords  = map[string]journal.Kind{"push": journal.Push, "purge": journal.Purge}
 	scopeWords = map[string]journal.Scope{"": 0, "url": journal.ScopeURL, "prefix": journal.ScopePrefix, "key": journal.ScopeKey, "all": journal.ScopeAll}
 )
 
 func parseAppend(q url.Values) (e journal.Event, wait time.Duration, err error) {
 	kind, ok := kindWords[q.Get("kind")]
 	if !ok {
-		return e, 0, errors.New("kind: want publish, push or purge")
+		return e, 0, errors.New("kind: want push or purge")
 	}
 	scope, ok := scopeWords[q.Get("scope")]
 	if !ok || (scope != 0) != (kind == journal.Purge) {
-		return e, 0, errors.New("scope: a purge has one of url, prefix, key and all, others none")
+		return e, 0, errors.New("scope: a purge has one of url, prefix, key and all, a push none")
 	}
-	e = journal.Event{Kind: kind, Scope: scope, Site: q.Get("site"), Value: q.Get("value"), Soft: q.Get("soft") == "true",
-		Version: q.Get("version"), To: q.Get("to"), Who: q.Get("who")}
-	if s := q.Get("size"); s != "" {
-		if e.Size, err = strconv.ParseInt(s, 10, 64); err != nil || e.Size < 0 {
-			return e, 0, fmt.Errorf("size: want bytes, got %.40q", s)
-		}
-	}
+	e = journal.Event{Kind: kind, Scope: scope, Site: q.Get("site"), Value: q.Get("value"), Soft: q.Get("soft") == "true", To: q.Get("to")}
 	if s := q.Get("wait"); s != "" {
 		if wait, err = time.ParseDuration(s); err != nil || wait < 0 || wait > maxWait {
 			return e, 0, fmt.Errorf("wait: want a duration of %s at most, got %.40q", maxWait, s)

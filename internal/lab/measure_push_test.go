@@ -1,16 +1,13 @@
 package lab_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -50,7 +47,13 @@ func TestMeasurePush(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.push(t, urls)
+		for _, o := range l.push(t, urls).Objects {
+			for _, n := range o.Nodes {
+				if !n.Applied {
+					t.Errorf("%s has not come to %s", o.URL, n.Node)
+				}
+			}
+		}
 	}()
 	busy := l.p99(t, 1, done)
 	took := time.Since(began)
@@ -62,43 +65,6 @@ func TestMeasurePush(t *testing.T) {
 	t.Logf("p99 of clients %v, without a push %v: %.2f times", busy, quiet, busy.Seconds()/quiet.Seconds())
 	if ratio := float64(sent) / float64(total); ratio > 4.05 {
 		t.Errorf("the origin has sent %.2f times the objects, want one for each hub and one for the manifests", ratio)
-	}
-}
-
-// push pushes URLs everywhere and waits until all have arrived.
-func (l *testLab) push(t *testing.T, urls []string) {
-	token, err := os.ReadFile(filepath.Join(l.dir, "token"))
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	body, err := json.Marshal(mgmt.PushSpec{URLs: urls, Wait: "10m"})
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	req, err := http.NewRequest(http.MethodPost, l.State().Admin+"/api/v1/push", bytes.NewReader(body))
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer resp.Body.Close()
-	var pushed mgmt.Pushed
-	if err := json.NewDecoder(resp.Body).Decode(&pushed); err != nil || resp.StatusCode != http.StatusOK {
-		t.Errorf("the push is answered %d, %v", resp.StatusCode, err)
-	}
-	for _, o := range pushed.Objects {
-		for _, n := range o.Nodes {
-			if !n.Applied {
-				t.Errorf("%s has not come to %s", o.URL, n.Node)
-			}
-		}
 	}
 }
 
