@@ -161,11 +161,13 @@ func (s *Server) pullBody(ctx context.Context, r *request, obj *cache.Object, p 
 	}
 	if obj.Sliced() {
 		for i := obj.SliceAt(p.Span.First); i <= obj.SliceAt(p.Span.First+p.Span.Length-1); i++ {
+			s.flights.forget(obj.AppendSliceKey(nil, i)) // what brought it may not have left yet
 			if o, ok := s.store.Slice(obj, i); ok {
 				s.store.Drop(o)
 			}
 		}
 	} else {
+		s.flights.forget(r.key)
 		s.store.Drop(obj)
 	}
 	return missing, ErrSum
