@@ -181,6 +181,15 @@ func (f *Fill) Complete() (*Object, error) {
 	return f.keepLocked(), nil
 }
 
+// Wait returns when the body is complete, and stored if it is going to be, or was aborted.
+func (f *Fill) Wait() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for !f.done && f.err == nil {
+		f.changed.Wait()
+	}
+}
+
 // Abort ends a body that did not arrive whole. Its readers get err after the bytes that did arrive, io.ErrUnexpectedEOF for
 // none and for io.EOF, which would tell them that the body is whole; nothing is stored.
 func (f *Fill) Abort(err error) {

@@ -115,6 +115,16 @@ func (f *flights) leaveLocked(fl *flight) {
 	}
 }
 
+// arriving returns what the fetch for a key is bringing; nil when there is none, or nothing of it has come.
+func (f *flights) arriving(key []byte) *cache.Fill {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fl, ok := f.byKey[string(key)]; ok && fl.over {
+		return fl.fill
+	}
+	return nil
+}
+
 // forget keeps later requests from joining the fetches for a key, of any variant: what they bring may be outdated.
 func (f *flights) forget(key []byte) {
 	f.mu.Lock()

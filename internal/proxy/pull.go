@@ -132,7 +132,19 @@ func (s *Server) drain(f *cache.Fill) error {
 	}
 	defer b.Close()
 	_, err := b.WriteTo(io.Discard)
+	f.Wait()
 	return err
+}
+
+// drop removes what is stored under a key, and what is about to be: a body may be read before it is stored.
+func (s *Server) drop(key []byte, stored func() (*cache.Object, bool)) {
+	if f := s.flights.arriving(key); f != nil {
+		f.Wait()
+	}
+	s.flights.forget(key) // it may not have left yet
+	if o, ok := stored(); ok {
+		s.store.Drop(o)
+	}
 }
 
 // pullBody holds a piece of a stored object against its sum; slices that are missing are fetched.
@@ -161,14 +173,10 @@ func (s *Server) pullBody(ctx context.Context, r *request, obj *cache.Object, p 
 	}
 	if obj.Sliced() {
 		for i := obj.SliceAt(p.Span.First); i <= obj.SliceAt(p.Span.First+p.Span.Length-1); i++ {
-			s.flights.forget(obj.AppendSliceKey(nil, i)) // what brought it may not have left yet
-			if o, ok := s.store.Slice(obj, i); ok {
-				s.store.Drop(o)
-			}
+			s.drop(obj.AppendSliceKey(nil, i), func() (*cache.Object, bool) { return s.store.Slice(obj, i) })
 		}
 	} else {
-		s.flights.forget(r.key)
-		s.store.Drop(obj)
+		s.drop(r.key, func() (*cache.Object, bool) { return obj, true })
 	}
 	return missing, ErrSum
 }
