@@ -126,3 +126,36 @@ func TestMemory(t *testing.T) {
 		t.Errorf("the tree has %d entries for %d pins and %d purges", n, len(m.pins.byKey), len(m.purges.byKey))
 	}
 }
+
+// TestWhatIsRepeatedPushesNothingOut has one object published again and again beside another one.
+func TestWhatIsRepeatedPushesNothingOut(t *testing.T) {
+	m := newMemory()
+	for i := range 3 * maxPins {
+		e := pushOf("/often")
+		if i == 0 {
+			e = pushOf("/once")
+		}
+		e.Seq = journal.Seq(i + 1)
+		m.note(e)
+	}
+	if n := len(m.pinned()); n != 2 {
+		t.Errorf("%d objects are pinned, want both", n)
+	}
+	if n := len(m.pins.queue); n > 2*maxPins {
+		t.Errorf("the queue of two has %d", n)
+	}
+}
+
+func TestAPushThatIsNotedBehindItsPurgeIsNotRemembered(t *testing.T) {
+	m := newMemory()
+	push, purge := pushOf("/x"), journal.Event{Kind: journal.Purge, Seq: 2, Site: "www.cdn.test", Scope: journal.ScopeURL, Value: "/x"}
+	push.Seq = 1
+	m.note(purge)
+	if m.note(push); len(m.pinned()) != 0 {
+		t.Error("it is")
+	}
+	push.Seq = 3
+	if m.note(push); len(m.pinned()) != 1 {
+		t.Error("a later one is not")
+	}
+}

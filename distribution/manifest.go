@@ -66,8 +66,16 @@ func (m *Manifest) chunk(i int) (first, length int64) {
 	return first, min(chunkSize, m.Size-first)
 }
 
-// makeManifest reads an object from its origin and sums it up.
-func makeManifest(ctx context.Context, get func(context.Context, string, string) (*http.Response, error), site, path string) (*Manifest, error) {
+// errVersion says that an object is not of the version any more that is asked for.
+var errVersion = errors.New("the object has another version")
+
+// unfit says why an object cannot be pushed as it is now. Other errors may pass.
+type unfit string
+
+func (u unfit) Error() string { return string(u) }
+
+// makeManifest reads an object from its origin and sums it up. With a version it is not read if it has another one.
+func makeManifest(ctx context.Context, get func(context.Context, string, string) (*http.Response, error), site, path, version string) (*Manifest, error) {
 	resp, err := get(ctx, site, path)
 	if err != nil {
 		return nil, err
@@ -75,12 +83,16 @@ func makeManifest(ctx context.Context, get func(context.Context, string, string)
 	defer resp.Body.Close()
 	etag := resp.Header.Get("ETag")
 	switch {
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone:
+		return nil, unfit(fmt.Sprintf("the origin answered %d for %s", resp.StatusCode, path))
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the origin answered %d for %s", resp.StatusCode, path)
+	case version != "" && etag != version:
+		return nil, errVersion
 	case etag == "" || strings.HasPrefix(etag, "W/"):
-		return nil, fmt.Errorf("%s has no strong ETag: versions of it cannot be told apart", path)
+		return nil, unfit(path + " has no strong ETag: versions of it cannot be told apart")
 	case resp.Header.Get("Content-Encoding") != "" && resp.Header.Get("Content-Encoding") != "identity":
-		return nil, fmt.Errorf("%s comes in the content coding %s, which the caches have not asked for", path, resp.Header.Get("Content-Encoding"))
+		return nil, unfit(fmt.Sprintf("%s comes in the content coding %s, which the caches have not asked for", path, resp.Header.Get("Content-Encoding")))
 	}
 	m := &Manifest{Site: site, Path: path, Version: etag, Sums: []Sum{}}
 	for {

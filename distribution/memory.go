@@ -26,6 +26,7 @@ type memory struct {
 	pins   latest
 	purges latest
 	tos    map[string]bool // what pins are for
+	purged journal.Seq     // of the last purge
 	tree   *merkle.Tree    // of both, by the numbers of the events
 }
 
@@ -45,7 +46,7 @@ func newMemory() *memory {
 func (m *memory) clearLocked() {
 	m.pins = latest{most: maxPins, byKey: map[string]journal.Event{}}
 	m.purges = latest{most: maxPurges, byKey: map[string]journal.Event{}}
-	m.tos, m.tree = map[string]bool{}, new(merkle.Tree)
+	m.tos, m.tree, m.purged = map[string]bool{}, new(merkle.Tree), 0
 }
 
 // entry is the key of an event in the tree. Its parts, which come out of URLs and fields of HTTP, have no NUL.
@@ -56,15 +57,20 @@ func entry(e *journal.Event) string {
 	return fmt.Sprintf("purge\x00%s\x00%d\x00%t\x00%s", e.Site, e.Scope, e.Soft, e.Value)
 }
 
-// note takes an event. One that is older than what is known of the same changes nothing.
+// note takes an event. One that is older than what is known of the same changes nothing, nor does a push that a later purge has ended:
+// calls that append at the same time note their events in any order.
 func (m *memory) note(e journal.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch e.Kind {
 	case journal.Push:
+		if e.Seq < m.purged && m.endedLocked(&e) {
+			return
+		}
 		m.tos[e.To] = true
 		m.addLocked(&m.pins, e)
 	case journal.Purge:
+		m.purged = max(m.purged, e.Seq)
 		m.unpinLocked(e)
 		m.addLocked(&m.purges, e)
 	}
@@ -78,14 +84,19 @@ func (m *memory) addLocked(l *latest, e journal.Event) {
 	l.byKey[key] = e
 	_ = m.tree.Set(key, strconv.FormatUint(uint64(e.Seq), 10)) // fails for what is too long: that is not compared
 	l.queue = append(l.queue, e)
-	for len(l.queue) > l.most {
-		old := entry(&l.queue[0])
-		if l.byKey[old].Seq == l.queue[0].Seq {
-			m.removeLocked(l, old)
+	for len(l.byKey) > l.most {
+		if l.holds(&l.queue[0]) {
+			m.removeLocked(l, entry(&l.queue[0]))
 		}
 		l.queue = l.queue[1:] // append moves the rest once the room behind is used up
 	}
+	if len(l.queue) > 2*l.most {
+		l.queue = slices.DeleteFunc(l.queue, func(e journal.Event) bool { return !l.holds(&e) })
+	}
 }
+
+// holds reports whether an event is what is known of its entry.
+func (l *latest) holds(e *journal.Event) bool { return l.byKey[entry(e)].Seq == e.Seq }
 
 func (m *memory) removeLocked(l *latest, key string) {
 	delete(l.byKey, key)
@@ -132,8 +143,12 @@ func takes(purge, pin *journal.Event) bool {
 func (m *memory) ended(pin journal.Event) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.endedLocked(&pin)
+}
+
+func (m *memory) endedLocked(pin *journal.Event) bool {
 	for _, p := range m.purges.byKey {
-		if takes(&p, &pin) {
+		if takes(&p, pin) {
 			return true
 		}
 	}

@@ -166,7 +166,7 @@ func (n *Node) serveManifest(c net.Conn, f *Feed, query url.Values) {
 	defer cancel()
 	m, err := f.pushes.manifest(ctx, query.Get("site"), query.Get("path"), query.Get("version"))
 	if err != nil {
-		answer(c, http.StatusNotFound, "text/plain", []byte(err.Error()+"\n"))
+		answerNoManifest(c, err)
 		return
 	}
 	answerJSON(c, m)
@@ -178,7 +178,8 @@ func (n *Node) askParents(ctx context.Context, origin, target string) (resp *htt
 		if resp != nil {
 			_ = resp.Body.Close() // the next may have better
 		}
-		if resp, err = n.askOne(ctx, to, target); err == nil && resp.StatusCode == http.StatusOK || ctx.Err() != nil {
+		resp, err = n.askOne(ctx, to, target)
+		if err == nil && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusGone) || ctx.Err() != nil {
 			return resp, err
 		}
 	}

@@ -3,6 +3,7 @@ package distribution
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 const (
 	planKeys    = 100              // of the objects that a region asks for most
 	lookAgain   = 10 * time.Second // after which an object's version is looked at again
+	lookTime    = time.Second      // for its head to come: an app may answer late, as one that is polled does
 	defaultPace = 32 << 20         // bytes a second across a link without a bandwidth
 )
 
@@ -28,9 +30,15 @@ type planning struct {
 	planner *planner.Planner
 	regions []planner.Region // with what is the same for every plan
 	looked  map[planner.Key]look
-	seen    map[string]map[planner.Key]string // by region: the version that it came to have by requests
-	pushed  map[string]time.Time              // when something was pushed to a region last
+	seen    map[string]map[planner.Key]seen // by region
+	pushed  map[string]time.Time            // when something was pushed to a region last
 	began   time.Time
+}
+
+// seen is the version that a region came to have by requests, and the last event that it can have seen.
+type seen struct {
+	version string
+	at      journal.Seq
 }
 
 // look is what an object was when it was looked at.
@@ -47,7 +55,7 @@ func newPlanning(r *Root) (*planning, error) {
 	}
 	t := r.cfg.Topology
 	return &planning{root: r, planner: p, regions: regionsOf(t, r.cfg.Node.Group), looked: map[planner.Key]look{},
-		seen: map[string]map[planner.Key]string{}, pushed: map[string]time.Time{}, began: r.cfg.Now()}, nil
+		seen: map[string]map[planner.Key]seen{}, pushed: map[string]time.Time{}, began: r.cfg.Now()}, nil
 }
 
 // regionsOf lists the hubs that have edges and the edges that have none, with the part of the audience that is nearest to each.
@@ -111,7 +119,7 @@ func (p *planning) step(ctx context.Context) {
 		m, ok := made[push.Key]
 		if !ok {
 			var err error
-			if m, err = p.root.prepare(ctx, push.Site, push.Path); err != nil {
+			if m, err = p.root.prepareWithin(ctx, push.Site, push.Path); err != nil {
 				p.log().Debug("an object that is asked for much cannot be pushed", "path", push.Path, "error", err)
 			}
 			made[push.Key] = m
@@ -119,13 +127,27 @@ func (p *planning) step(ctx context.Context) {
 		if m == nil {
 			continue
 		}
-		p.append(journal.Event{Kind: journal.Push, Site: push.Site, Value: push.Path, Version: m.Version, Size: m.Size, To: push.Region, Who: "planner"})
+		p.append(journal.Event{Kind: journal.Push, Site: push.Site, Value: push.Path, Version: m.Version, Size: m.Size, To: push.Region, Who: p.whose(push.Region, push.Key)})
 		p.pushed[push.Region] = now
 		p.see(push.Region, push.Key, m.Version)
 	}
 	for _, u := range plan.Unpin {
-		p.append(journal.Event{Kind: journal.Push, Site: u.Site, Value: u.Path, To: u.Region, Who: "planner"})
+		if p.whose(u.Region, u.Key) == plans { // what somebody has asked for stays
+			p.append(journal.Event{Kind: journal.Push, Site: u.Site, Value: u.Path, To: u.Region, Who: plans})
+		}
 	}
+}
+
+// plans is who asks for what is pushed because it is asked for much.
+const plans = "planner"
+
+// whose returns who has asked for what is pushed to a region: plans for what nobody else has.
+func (p *planning) whose(region string, key planner.Key) string {
+	pin, ok := p.root.memory.find(entry(&journal.Event{Kind: journal.Push, Site: key.Site, Value: key.Path, To: region}))
+	if !ok || unpins(pin) {
+		return plans
+	}
+	return pin.Who
 }
 
 func (p *planning) log() *slog.Logger { return p.root.cfg.Log }
@@ -162,6 +184,11 @@ func (p *planning) objects(ctx context.Context, wanted map[string]*popular.Sketc
 			delete(p.looked, key)
 		}
 	}
+	for _, region := range p.seen {
+		maps.DeleteFunc(region, func(key planner.Key, s seen) bool {
+			return !known[key] || p.root.memory.ended(journal.Event{Seq: s.at, Site: key.Site, Value: key.Path})
+		})
+	}
 	return list
 }
 
@@ -171,6 +198,8 @@ func (p *planning) look(ctx context.Context, key planner.Key, now time.Time) loo
 		return l
 	}
 	l := look{Object: planner.Object{Key: key}, at: now}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	if resp, err := p.root.cfg.Get(ctx, key.Site, key.Path); err == nil {
 		_ = resp.Body.Close() // its head is enough
 		l.Version, l.Size = resp.Header.Get("ETag"), resp.ContentLength
@@ -206,7 +235,10 @@ func (p *planning) describe(wanted map[string]*popular.Sketch, objects []planner
 				}
 			}
 		}
-		r.Cached = p.seen[r.Name]
+		r.Cached = map[planner.Key]string{}
+		for key, s := range p.seen[r.Name] {
+			r.Cached[key] = s.version
+		}
 	}
 	for _, e := range p.root.memory.pinned() {
 		if i, ok := at[e.To]; ok {
@@ -222,9 +254,9 @@ func (p *planning) see(region string, key planner.Key, version string) {
 		return
 	}
 	if p.seen[region] == nil {
-		p.seen[region] = map[planner.Key]string{}
+		p.seen[region] = map[planner.Key]seen{}
 	}
 	if _, ok := p.seen[region][key]; !ok {
-		p.seen[region][key] = version
+		p.seen[region][key] = seen{version, p.root.Position().Seq + 1}
 	}
 }

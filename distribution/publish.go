@@ -2,6 +2,7 @@ package distribution
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 
@@ -49,10 +50,15 @@ func (r *Root) pushAgain(ctx context.Context, o object) {
 		}
 		m, ok := now[pin.Value]
 		if !ok {
-			m, _ = r.prepare(ctx, pin.Site, pin.Value) // what cannot be had is as good as gone
+			var err error
+			var gone unfit
+			if m, err = r.prepareWithin(ctx, pin.Site, pin.Value); err != nil && !errors.As(err, &gone) {
+				r.cfg.Log.Warn("a new version cannot be read, and is not pushed", "path", pin.Value, "error", err)
+				return
+			}
 			now[pin.Value] = m
 		}
-		next := journal.Event{Kind: journal.Push, Site: pin.Site, Value: pin.Value, To: pin.To, Who: "publish"}
+		next := journal.Event{Kind: journal.Push, Site: pin.Site, Value: pin.Value, To: pin.To, Who: pin.Who}
 		if m != nil {
 			next.Version, next.Size = m.Version, m.Size
 		}

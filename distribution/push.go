@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,12 +33,13 @@ type Puller interface {
 
 // Bounds of pushing.
 const (
-	pushesAtOnce = 4    // objects that a node pulls at a time
-	piecesAtOnce = 4    // of each, so that a long link is full
-	maxPushes    = 4096 // that may wait at a node; the oldest are given up
-	pushTries    = 8    // for one piece
+	pushesAtOnce = 4       // objects that a node pulls at a time
+	piecesAtOnce = 4       // of each, so that a long link is full
+	maxPushes    = maxPins // that may wait at a node; the oldest are given up
+	pushTries    = 8       // for one piece, before the object has to wait
 	firstRetry   = 100 * time.Millisecond
-	manifests    = 1024 // that a node remembers
+	lateRetry    = 5 * time.Second // of what could not be had in so many tries: a link may be cut for longer than those last
+	manifests    = 1024            // that a node remembers
 )
 
 // errReplaced says that another version of the object is to be pulled instead.
@@ -49,6 +51,10 @@ type push struct {
 	seq                 journal.Seq
 	ended               func() // ends the pulling of it; nil until it has begun
 	dead                bool   // it is not to be pulled any more
+	queued              time.Time
+	late                bool     // it has been tried in vain, and gets one try at a time
+	tos                 []string // places that it was pushed to
+	again               bool     // it was pushed anew while it was being pulled: what a purge between took is to come again
 }
 
 func (p *push) key() string { return p.site + p.path }
@@ -65,7 +71,8 @@ type pusher struct {
 	mu       sync.Mutex // guards the fields below
 	rng      *rand.Rand
 	queue    []*push
-	byKey    map[string]*push // what is queued or being pulled
+	failed   []*push          // are queued again after a while
+	byKey    map[string]*push // what is queued, being pulled or failed
 	received int64            // bytes
 	known    *simplelru.LRU[string, *Manifest]
 }
@@ -83,9 +90,18 @@ func (p *pusher) add(e journal.Event) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := &push{site: e.Site, path: e.Value, version: e.Version, seq: e.Seq}
+	n := &push{site: e.Site, path: e.Value, version: e.Version, seq: e.Seq, tos: []string{e.To}, queued: p.feed.now()}
 	if old, ok := p.byKey[n.key()]; ok {
-		if old.version == n.version {
+		switch {
+		case unpins(e):
+			if old.tos = slices.DeleteFunc(old.tos, func(to string) bool { return to == e.To }); len(old.tos) > 0 {
+				return // this node is in another place as well that it was pushed to
+			}
+		case old.version == n.version:
+			if !slices.Contains(old.tos, e.To) {
+				old.tos = append(old.tos, e.To)
+			}
+			old.again = old.again || old.ended != nil && e.Seq > old.seq
 			return
 		}
 		p.dropLocked(old)
@@ -137,7 +153,23 @@ func (p *pusher) run(ctx context.Context, to Puller) {
 			}
 		})
 	}
+	for pause(ctx, lateRetry); ctx.Err() == nil; pause(ctx, lateRetry) {
+		p.requeue()
+	}
 	workers.Wait()
+}
+
+// requeue has what failed tried again.
+func (p *pusher) requeue() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.failed {
+		if !n.dead {
+			p.queue = append(p.queue, n)
+		}
+	}
+	p.failed = nil
+	p.wake.fire()
 }
 
 func (p *pusher) next(ctx context.Context) *push {
@@ -169,13 +201,27 @@ func (p *pusher) work(ctx context.Context, to Puller, n *push) {
 	n.ended = func() { cancel(errReplaced) }
 	dead := n.dead
 	p.mu.Unlock()
+	var err error
 	if !dead {
-		if err := p.pull(ctx, to, n); err != nil && ctx.Err() == nil {
-			p.log.Warn("an object that was pushed could not be had", "site", n.site, "path", n.path, "version", n.version, "error", err)
+		if err = p.pull(ctx, to, n); ctx.Err() != nil {
+			err = nil // it is not to be pulled any more
 		}
 	}
+	again := err != nil && !errors.Is(err, errVersion) && p.feed.now().Sub(n.queued) < maxWait && !p.feed.memory.ended(journal.Event{Kind: journal.Push, Seq: n.seq, Site: n.site, Value: n.path})
+	if err != nil && (!again || !n.late) {
+		p.log.Warn("an object that was pushed could not be had", "site", n.site, "path", n.path, "version", n.version, "again", again, "error", err)
+	}
 	p.mu.Lock()
-	if p.byKey[n.key()] == n {
+	switch {
+	case p.byKey[n.key()] != n: // another has its place
+	case n.again:
+		n.again, n.ended = false, nil
+		p.queue = append(p.queue, n)
+		p.wake.fire()
+	case again && len(p.failed) < maxPushes:
+		n.late = true
+		p.failed = append(p.failed, n)
+	default:
 		delete(p.byKey, n.key())
 	}
 	p.mu.Unlock()
@@ -186,8 +232,12 @@ func (p *pusher) pull(ctx context.Context, to Puller, n *push) error {
 	if !to.Keeps(n.site, n.path) {
 		return nil
 	}
+	tries := pushTries
+	if n.late {
+		tries = 1
+	}
 	var m *Manifest
-	err := p.again(ctx, func() (err error) {
+	err := p.again(ctx, tries, func() (err error) {
 		m, err = p.manifest(ctx, n.site, n.path, n.version)
 		return err
 	})
@@ -197,7 +247,7 @@ func (p *pusher) pull(ctx context.Context, to Puller, n *push) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(piecesAtOnce)
 	for i := range m.Sums {
-		group.Go(func() error { return p.piece(ctx, to, m, i) })
+		group.Go(func() error { return p.piece(ctx, to, m, i, tries) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -207,11 +257,11 @@ func (p *pusher) pull(ctx context.Context, to Puller, n *push) error {
 }
 
 // piece pulls one piece.
-func (p *pusher) piece(ctx context.Context, to Puller, m *Manifest, i int) error {
+func (p *pusher) piece(ctx context.Context, to Puller, m *Manifest, i, tries int) error {
 	first, length := m.chunk(i)
 	piece := &proxy.Piece{Site: m.Site, Target: m.Path, ETag: m.Version, Size: m.Size, Span: httpcache.Span{First: first, Length: length}, Sum: m.Sums[i]}
 	brought := false
-	err := p.again(ctx, func() (err error) {
+	err := p.again(ctx, tries, func() (err error) {
 		brought, err = to.Pull(ctx, piece)
 		return err
 	})
@@ -224,11 +274,11 @@ func (p *pusher) piece(ctx context.Context, to Puller, m *Manifest, i int) error
 	return nil
 }
 
-// again tries until it succeeds, a few times.
-func (p *pusher) again(ctx context.Context, try func() error) error {
+// again tries until it succeeds or cannot, so many times.
+func (p *pusher) again(ctx context.Context, tries int, try func() error) error {
 	for i := 0; ; i++ {
 		err := try()
-		if err == nil || ctx.Err() != nil || i == pushTries-1 {
+		if err == nil || errors.Is(err, errVersion) || ctx.Err() != nil || i == tries-1 {
 			return err
 		}
 		p.mu.Lock()
@@ -254,6 +304,9 @@ func (p *pusher) manifest(ctx context.Context, site, path, version string) (*Man
 		return nil, err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusGone {
+		return nil, errVersion
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("no manifest of %s: the parent answered %s", path, resp.Status)
 	}

@@ -2,7 +2,10 @@ package distribution
 
 import (
 	"context"
+	"errors"
 	"io"
+	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +14,7 @@ import (
 	"time"
 
 	"cdnlab/internal/journal"
+	"cdnlab/internal/proxy"
 	"cdnlab/topology"
 )
 
@@ -19,6 +23,7 @@ type shelf struct {
 	size    int
 	etag    atomic.Pointer[string]
 	fetches atomic.Int64
+	broken  atomic.Bool
 }
 
 func newShelf(size int) *shelf {
@@ -33,6 +38,8 @@ func (s *shelf) get(_ context.Context, _, path string) (*http.Response, error) {
 	s.fetches.Add(1)
 	resp := &http.Response{StatusCode: 200, Header: http.Header{"Etag": {*s.etag.Load()}}, ContentLength: int64(s.size), Body: io.NopCloser(strings.NewReader(strings.Repeat("x", s.size)))}
 	switch {
+	case s.broken.Load():
+		resp.StatusCode = 503
 	case strings.HasPrefix(path, "/weak"):
 		resp.Header.Set("ETag", `W/"v1"`)
 	case strings.HasPrefix(path, "/none"):
@@ -44,7 +51,7 @@ func (s *shelf) get(_ context.Context, _, path string) (*http.Response, error) {
 // pushNow appends what the command does.
 func pushNow(t *testing.T, root *Root, path, to string) error {
 	t.Helper()
-	m, err := root.prepare(t.Context(), "www.cdn.test", path)
+	m, err := root.prepare(t.Context(), "www.cdn.test", path, "")
 	if err != nil {
 		return err
 	}
@@ -163,6 +170,12 @@ func TestANewVersionIsPushedToWhereTheOldOneIs(t *testing.T) {
 	root.Published("www.cdn.test", "/a b", `"v2"`)
 	root.Published("other.test", "/other", `"v2"`)
 	await(t, "new version", func() bool { return versions() == `/other  "v1", /a%20b eu "v2", /a%20b us "v2", ` })
+	content.broken.Store(true)
+	root.pushAgain(t.Context(), object{"www.cdn.test", "/a b"})
+	if got := versions(); got != `/other  "v1", /a%20b eu "v2", /a%20b us "v2", ` {
+		t.Errorf("while the origin is broken, pinned are %s", got)
+	}
+	content.broken.Store(false)
 	content.publish("")
 	root.Published("www.cdn.test", "/a b", "")
 	await(t, "end of what is gone", func() bool { return versions() == `/other  "v1", ` })
@@ -206,9 +219,200 @@ func TestWhatIsAskedForMuchIsPushedWhereItIsWanted(t *testing.T) {
 	if versions["us"] != `"v2"` || versions["eu"] != `"v2"` {
 		t.Errorf("a new version is pushed to %v, want both", versions)
 	}
+	if err := pushNow(t, root, "/launch", "eu"); err != nil {
+		t.Fatal(err)
+	}
+	root.planning.step(t.Context())
+	if !slices.ContainsFunc(root.memory.pinned(), func(e journal.Event) bool { return e.Value == "/launch" }) {
+		t.Error("a plan takes back what somebody has pushed")
+	}
+	content.publish(`"v3"`)
+	root.pushAgain(t.Context(), object{"www.cdn.test", "/hot"})
+	c.pass(time.Hour)
+	observe(1, "eu", 200, "/other")
+	root.planning.step(t.Context())
+	if slices.ContainsFunc(root.memory.pinned(), func(e journal.Event) bool { return e.Value == "/hot" }) {
+		t.Error("what a plan has pushed stays when nobody asks for it, as it got a new version")
+	}
 	root.demand.end(1)
 	root.planning.step(t.Context()) // nobody asks for anything
 	if set := root.demand.set(3, []byte{200, 'x'}, c.Now()); set == nil {
 		t.Error("a malformed report is taken")
+	}
+}
+
+// unwell is a Puller whose parents are out of reach until it is told that they are not.
+type unwell struct {
+	notes
+	well bool
+}
+
+func (u *unwell) Pull(ctx context.Context, p *proxy.Piece) (bool, error) {
+	if !u.well {
+		return false, errors.New("no parent can be reached")
+	}
+	return u.notes.Pull(ctx, p)
+}
+
+// TestWhatCouldNotBeHadIsPending has the parents of a node come back when all tries are over.
+func TestWhatCouldNotBeHadIsPending(t *testing.T) {
+	f, _, c := testFeed()
+	p := newPusher(f, rand.New(rand.NewPCG(1, 1)), slog.New(slog.NewTextHandler(t.Output(), nil)), nil, func(journal.Event) bool { return true })
+	m, err := makeManifest(t.Context(), newShelf(10).get, "www.cdn.test", "/x", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.known.Add(manifestKey("www.cdn.test", "/x", m.Version), m)
+	e, to := pushOf("/x"), &unwell{}
+	e.Seq = 7
+	p.add(e)
+	n := p.next(t.Context())
+	n.late = true // the first tries are over
+	p.work(t.Context(), to, n)
+	if objects, oldest, _ := p.pending(); objects != 1 || oldest != 7 {
+		t.Errorf("pending are %d, from event %d on, want the one that could not be had", objects, oldest)
+	}
+	to.well = true
+	p.requeue()
+	p.work(t.Context(), to, p.next(t.Context()))
+	if objects, _, _ := p.pending(); objects != 0 || !slices.Equal(to.had(), []string{"/x"}) {
+		t.Errorf("it has %v, %d are pending", to.had(), objects)
+	}
+	to.well = false
+	p.add(e)
+	c.pass(maxWait)
+	n = p.next(t.Context())
+	n.late = true
+	if p.work(t.Context(), to, n); len(p.byKey) != 0 {
+		t.Error("it is tried for ever")
+	}
+}
+
+// TestAPushBehindAPurgeIsPulledAgain has it come while the same version is being pulled for an earlier one.
+func TestAPushBehindAPurgeIsPulledAgain(t *testing.T) {
+	f, sink, _ := testFeed()
+	p := newPusher(f, rand.New(rand.NewPCG(1, 1)), slog.New(slog.DiscardHandler), nil, func(journal.Event) bool { return true })
+	m, err := makeManifest(t.Context(), newShelf(10).get, "www.cdn.test", "/x", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.known.Add(manifestKey("www.cdn.test", "/x", m.Version), m)
+	e := pushOf("/x")
+	e.Seq = 1
+	p.add(e)
+	e.Seq = 2
+	p.add(e) // not begun: once will do
+	n := p.next(t.Context())
+	n.ended = func() {} // it has begun
+	e.Seq = 4
+	p.add(e)
+	p.work(t.Context(), sink, n)
+	if objects, oldest, _ := p.pending(); objects != 1 || oldest != 1 {
+		t.Fatalf("pending are %d from event %d on, want the same once more", objects, oldest)
+	}
+	p.work(t.Context(), sink, p.next(t.Context()))
+	if objects, _, _ := p.pending(); objects != 0 || len(sink.had()) != 2 {
+		t.Errorf("pending are %d, it came %d times, want none and 2", objects, len(sink.had()))
+	}
+}
+
+// TestWhatIsTakenBackFromOnePlaceStillComesToAnother has a node be in both.
+func TestWhatIsTakenBackFromOnePlaceStillComesToAnother(t *testing.T) {
+	f, _, _ := testFeed()
+	p := newPusher(f, rand.New(rand.NewPCG(1, 1)), slog.New(slog.DiscardHandler), nil, func(journal.Event) bool { return true })
+	all := pushOf("/x")
+	eu := all
+	eu.To = "eu"
+	back := eu
+	back.Version = ""
+	p.add(all)
+	p.add(eu)
+	p.add(back)
+	if objects, _, _ := p.pending(); objects != 1 {
+		t.Error("it does not")
+	}
+	back.To = ""
+	p.add(back)
+	if objects, _, _ := p.pending(); objects != 0 {
+		t.Error("it is pulled though no place is left")
+	}
+}
+
+// TestAVersionThatIsGoneIsAskedForOnce has an object change unknown to the tree before a node is told that it is pushed.
+func TestAVersionThatIsGoneIsAskedForOnce(t *testing.T) {
+	content := newShelf(10)
+	n := newNetwork(t, smallTree)
+	root, _ := n.root(RootConfig{Get: content.get}, nil)
+	if _, err := root.Append(journal.Event{Kind: journal.Push, Site: "www.cdn.test", Value: "/x", Version: `"v0"`, Size: 10, To: "paris"}); err != nil {
+		t.Fatal(err)
+	}
+	hub, edge := n.run("eu-1", Config{}), n.run("paris-1", Config{})
+	for _, m := range []*member{hub, edge} {
+		f := m.Feed("main")
+		await(t, "node that has done with it", func() bool {
+			objects, _, _ := f.pushes.pending()
+			return f.Applied() == root.Position() && objects == 0
+		})
+		if had := m.sink.had(); len(had) != 0 {
+			t.Errorf("it has %v", had)
+		}
+	}
+	if times := content.fetches.Load(); times > 2 {
+		t.Errorf("the origin was asked %d times, want once for each node", times)
+	}
+}
+
+// TestAnAppThatDoesNotAnswerForOneObjectDoesNotEndThePlanning has clients poll it.
+func TestAnAppThatDoesNotAnswerForOneObjectDoesNotEndThePlanning(t *testing.T) {
+	content, c := newShelf(1000), newClock()
+	n := newNetwork(t, smallTree+"clients: { paris: {}, boston: { weight: 3 } }\npush: { budget: 1MiB, every: 1h }\n")
+	root, _ := n.root(RootConfig{Now: c.Now, Get: func(ctx context.Context, site, path string) (*http.Response, error) {
+		if path == "/poll" {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return content.get(ctx, site, path)
+	}}, nil)
+	d := newDemand()
+	for range 200 {
+		d.observe("www.cdn.test", []byte("/poll"), 1000, c.Now())
+		d.observe("www.cdn.test", []byte("/hot"), 1000, c.Now())
+	}
+	if err := root.demand.set(1, d.append(nil, "eu", c.Now())[frameHead:], c.Now()); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), long)
+	defer cancel()
+	root.planning.step(ctx)
+	if pins := root.memory.pinned(); ctx.Err() != nil || len(pins) != 1 || pins[0].Value != "/hot" {
+		t.Errorf("pushed are %+v, want /hot, and soon", pins)
+	}
+}
+
+// TestWhatIsPurgedIsPushedAgain has it be asked for as before.
+func TestWhatIsPurgedIsPushedAgain(t *testing.T) {
+	c := newClock()
+	n := newNetwork(t, smallTree+"clients: { paris: {}, boston: { weight: 3 } }\npush: { budget: 1MiB, every: 1h }\n")
+	root, _ := n.root(RootConfig{Get: newShelf(1000).get, Now: c.Now}, nil)
+	for _, purge := range []journal.Event{{Kind: journal.Purge, Scope: journal.ScopeAll}, {}} {
+		d := newDemand()
+		for range 200 {
+			d.observe("www.cdn.test", []byte("/hot"), 1000, c.Now())
+		}
+		if err := root.demand.set(1, d.append(nil, "eu", c.Now())[frameHead:], c.Now()); err != nil {
+			t.Fatal(err)
+		}
+		c.pass(time.Minute)
+		root.planning.step(t.Context())
+		if pins := root.memory.pinned(); len(pins) != 1 || pins[0].To != "us" {
+			t.Fatalf("pushed are %+v, want /hot in us", pins)
+		}
+		if purge.Kind == 0 {
+			continue
+		}
+		if _, err := root.Append(purge); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package distribution
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -99,6 +100,19 @@ func (r *relay) served(serve func(net.Conn)) func(net.Conn) {
 		defer r.leave(c)
 		serve(c)
 	}
+}
+
+// within returns a context for what a connection is served with: it ends after a time, or with the node.
+func (r *relay) within(d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	r.active.Go(func() {
+		select {
+		case <-r.over:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, cancel
 }
 
 // patience is how long a follower waits for a node that is about to know the journal itself.

@@ -2,6 +2,8 @@ package distribution
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +65,7 @@ func TestANodeThatIsExpectedAfterAStart(t *testing.T) {
 		if got := root.judge(&Applied{Node: "eu-1"}, root.Position(), c.Now(), c.Now(), false); got != open {
 			t.Errorf("%v after the root began, a node that has not come yet may still come: %v, want %v", c.Now().Sub(root.started), got, open)
 		}
-		c.pass(grace)
+		c.pass(comeBack)
 	}
 }
 
@@ -201,5 +203,30 @@ func TestABeatIsAlwaysNew(t *testing.T) {
 		if root.tick(); root.lastBeat().Time <= before.Time {
 			t.Errorf("%v follows %v: it tells nothing", root.lastBeat(), before)
 		}
+	}
+}
+
+// TestARootEndsThoughTheOriginDoesNotAnswer has it end while an object is being summed up.
+func TestARootEndsThoughTheOriginDoesNotAnswer(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	n := newNetwork(t, smallTree)
+	_, stop := n.root(RootConfig{Get: func(ctx context.Context, _, _ string) (*http.Response, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}, nil)
+	node, _ := n.plan.Node("main")
+	c, err := n.dialer("test")(t.Context(), node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /-/tree/append?kind=push&site=www.cdn.test&value=/x HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	began := time.Now()
+	if stop(); time.Since(began) > prepareTime/2 {
+		t.Errorf("it took %s", time.Since(began))
 	}
 }

@@ -72,15 +72,15 @@ func answerJSON(c net.Conn, v any) {
 	answer(c, http.StatusOK, "application/json", append(body, '\n'))
 }
 
-// prepare makes the manifest of what an object is now.
-func (r *Root) prepare(ctx context.Context, site, path string) (*Manifest, error) {
+// prepare makes the manifest of what an object is now; with a version it fails for another one.
+func (r *Root) prepare(ctx context.Context, site, path, version string) (*Manifest, error) {
 	select {
 	case r.preparing <- struct{}{}:
 		defer func() { <-r.preparing }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	m, err := makeManifest(ctx, r.cfg.Get, site, path)
+	m, err := makeManifest(ctx, r.cfg.Get, site, path, version)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +90,13 @@ func (r *Root) prepare(ctx context.Context, site, path string) (*Manifest, error
 	return m, nil
 }
 
+// prepareWithin does so for any version, and gives up after prepareTime.
+func (r *Root) prepareWithin(ctx context.Context, site, path string) (*Manifest, error) {
+	ctx, cancel := context.WithTimeout(ctx, prepareTime)
+	defer cancel()
+	return r.prepare(ctx, site, path, "")
+}
+
 // serveManifest answers with a manifest. One that is not remembered is made anew, if the object is still of that version.
 func (r *Root) serveManifest(c net.Conn, query url.Values) {
 	site, path, version := query.Get("site"), query.Get("path"), query.Get("version")
@@ -97,15 +104,24 @@ func (r *Root) serveManifest(c net.Conn, query url.Values) {
 	m, ok := r.known.Get(manifestKey(site, path, version))
 	r.mu.Unlock()
 	if !ok {
-		ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
+		ctx, cancel := r.relay.within(prepareTime)
 		defer cancel()
 		var err error
-		if m, err = r.prepare(ctx, site, path); err != nil || m.Version != version {
-			answer(c, http.StatusNotFound, "text/plain", fmt.Appendf(nil, "%s is not of version %s any more\n", path, version))
+		if m, err = r.prepare(ctx, site, path, version); err != nil {
+			answerNoManifest(c, err)
 			return
 		}
 	}
 	answerJSON(c, m)
+}
+
+// answerNoManifest says why there is none; 410 that there never will be.
+func answerNoManifest(c net.Conn, err error) {
+	status := http.StatusNotFound
+	if errors.Is(err, errVersion) {
+		status = http.StatusGone
+	}
+	answer(c, status, "text/plain", []byte(err.Error()+"\n"))
 }
 
 // serveAppend appends one event and, if asked to, waits until it has been applied.
@@ -115,10 +131,10 @@ func (r *Root) serveAppend(c net.Conn, query url.Values) {
 		answer(c, http.StatusBadRequest, "text/plain", []byte(err.Error()+"\n"))
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), prepareTime)
+	ctx, cancel := r.relay.within(prepareTime)
 	defer cancel()
 	if e.Kind == journal.Push {
-		m, err := r.prepare(ctx, e.Site, e.Value)
+		m, err := r.prepare(ctx, e.Site, e.Value, "")
 		if err != nil {
 			answer(c, http.StatusUnprocessableEntity, "text/plain", []byte(err.Error()+"\n"))
 			return

@@ -29,8 +29,12 @@ type Progress struct {
 	Staleness float64 `json:"max_staleness_ms"`
 }
 
-// grace is how long a node that has left its parent may take to come back before it counts as unreachable.
-const grace = time.Second
+// grace is how long a node that has left its parent may take to come back before it counts as unreachable; comeBack is how long all may
+// take after a start, as they try a parent that was gone every now and then.
+const (
+	grace    = time.Second
+	comeBack = lastPause*3/2 + grace
+)
 
 // Wait returns when every node that is alive has applied an event of the journal, or ctx ends. With pushes it also has everything that
 // was to be pushed to it until then.
@@ -79,7 +83,6 @@ func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time, pushe
 		return false
 	}
 	n, known := r.reports.get(a.Node)
-	since := r.started
 	switch {
 	case known && n.At.Epoch == at.Epoch && n.At.Seq >= at.Seq && !(pushes && n.Oldest > 0 && n.Oldest <= at.Seq):
 		a.Applied, a.Heard = true, 0
@@ -90,9 +93,9 @@ func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time, pushe
 		return now.Sub(n.at) < silence+grace
 	case known:
 		a.Heard = now.Sub(n.at).Seconds()
-		since = n.gone
+		return now.Sub(n.gone) < grace
 	}
-	return now.Sub(since) < grace
+	return now.Sub(r.started) < comeBack
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
