@@ -10,6 +10,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
+
+	"cdnlab/internal/httpcache"
+	"cdnlab/topology"
 )
 
 // chunkSize is how much of an object travels under one sum; the slices of package cache have the same size.
@@ -74,9 +78,31 @@ type unfit string
 
 func (u unfit) Error() string { return string(u) }
 
+// kept says why caches would not serve a response from store; nil when they do.
+func kept(resp *http.Response, site *topology.SiteCache, now time.Time) error {
+	at := now.UnixNano()
+	var ask httpcache.Ask
+	ask.Reset([]byte(http.MethodGet))
+	var fields []string
+	for name, values := range resp.Header {
+		for _, v := range values {
+			fields = append(fields, name, v)
+		}
+	}
+	policy := httpcache.PolicyOf(site)
+	adm := httpcache.Admit(&ask, &httpcache.Response{Status: resp.StatusCode, Header: httpcache.MakeHeader(fields...), RequestTime: at, ResponseTime: at}, &policy)
+	switch {
+	case !adm.Stored:
+		return unfit(adm.Detail)
+	case httpcache.Decide(at, &adm.Meta, &ask).Outcome == httpcache.Revalidate:
+		return unfit("the response is not fresh, and would be validated each time")
+	}
+	return nil
+}
+
 // makeManifest reads an object from its origin and sums it up. With a version it is not read if it has another one.
-func makeManifest(ctx context.Context, get func(context.Context, string, string) (*http.Response, error), site, path, version string) (*Manifest, error) {
-	resp, err := get(ctx, site, path)
+func makeManifest(ctx context.Context, get func(context.Context, string, string) (*http.Response, error), site *topology.Site, path, version string, now time.Time) (*Manifest, error) {
+	resp, err := get(ctx, site.Host, path)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +120,10 @@ func makeManifest(ctx context.Context, get func(context.Context, string, string)
 	case resp.Header.Get("Content-Encoding") != "" && resp.Header.Get("Content-Encoding") != "identity":
 		return nil, unfit(fmt.Sprintf("%s comes in the content coding %s, which the caches have not asked for", path, resp.Header.Get("Content-Encoding")))
 	}
-	m := &Manifest{Site: site, Path: path, Version: etag, Sums: []Sum{}}
+	if err := kept(resp, &site.Cache, now); err != nil {
+		return nil, fmt.Errorf("caches do not keep %s: %w", path, err)
+	}
+	m := &Manifest{Site: site.Host, Path: path, Version: etag, Sums: []Sum{}}
 	for {
 		sum := sha256.New()
 		n, err := io.CopyN(sum, resp.Body, chunkSize)

@@ -36,12 +36,16 @@ func (s *shelf) publish(etag string) { s.etag.Store(&etag) }
 
 func (s *shelf) get(_ context.Context, _, path string) (*http.Response, error) {
 	s.fetches.Add(1)
-	resp := &http.Response{StatusCode: 200, Header: http.Header{"Etag": {*s.etag.Load()}}, ContentLength: int64(s.size), Body: io.NopCloser(strings.NewReader(strings.Repeat("x", s.size)))}
+	resp := &http.Response{StatusCode: 200, Header: http.Header{"Etag": {*s.etag.Load()}, "Cache-Control": {"max-age=60"}}, ContentLength: int64(s.size), Body: io.NopCloser(strings.NewReader(strings.Repeat("x", s.size)))}
 	switch {
 	case s.broken.Load():
 		resp.StatusCode = 503
 	case strings.HasPrefix(path, "/weak"):
 		resp.Header.Set("ETag", `W/"v1"`)
+	case strings.HasPrefix(path, "/private"):
+		resp.Header.Set("Cache-Control", "private")
+	case strings.HasPrefix(path, "/stale"):
+		resp.Header.Del("Cache-Control")
 	case strings.HasPrefix(path, "/none"):
 		resp.StatusCode = 404
 	}
@@ -91,7 +95,7 @@ func TestWhatIsPushedArrives(t *testing.T) {
 	if n := len(us.pulled); n != 6 {
 		t.Errorf("us-1 has pulled %v, want three pieces of two objects", us.pulled)
 	}
-	for path, want := range map[string]string{"/weak": "no strong ETag", "/none": "answered 404"} {
+	for path, want := range map[string]string{"/weak": "no strong ETag", "/none": "answered 404", "/private": "says private", "/stale": "is not fresh"} {
 		if err := pushNow(t, root, path, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("a push of %s: %v, want an error that says %q", path, err, want)
 		}
@@ -258,7 +262,7 @@ func (u *unwell) Pull(ctx context.Context, p *proxy.Piece) (bool, error) {
 func TestWhatCouldNotBeHadIsPending(t *testing.T) {
 	f, _, c := testFeed()
 	p := newPusher(f, rand.New(rand.NewPCG(1, 1)), slog.New(slog.NewTextHandler(t.Output(), nil)), nil, func(journal.Event) bool { return true })
-	m, err := makeManifest(t.Context(), newShelf(10).get, "www.cdn.test", "/x", "")
+	m, err := makeManifest(t.Context(), newShelf(10).get, &topology.Site{Host: "www.cdn.test"}, "/x", "", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +296,7 @@ func TestWhatCouldNotBeHadIsPending(t *testing.T) {
 func TestAPushBehindAPurgeIsPulledAgain(t *testing.T) {
 	f, sink, _ := testFeed()
 	p := newPusher(f, rand.New(rand.NewPCG(1, 1)), slog.New(slog.DiscardHandler), nil, func(journal.Event) bool { return true })
-	m, err := makeManifest(t.Context(), newShelf(10).get, "www.cdn.test", "/x", "")
+	m, err := makeManifest(t.Context(), newShelf(10).get, &topology.Site{Host: "www.cdn.test"}, "/x", "", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

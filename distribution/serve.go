@@ -80,7 +80,11 @@ func (r *Root) prepare(ctx context.Context, site, path, version string) (*Manife
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	m, err := makeManifest(ctx, r.cfg.Get, site, path, version)
+	at, ok := r.cfg.Topology.Site(site)
+	if !ok {
+		return nil, fmt.Errorf("no site %q", site)
+	}
+	m, err := makeManifest(ctx, r.cfg.Get, at, path, version, r.cfg.Now())
 	if err != nil {
 		return nil, err
 	}

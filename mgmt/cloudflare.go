@@ -87,7 +87,7 @@ func (s *Server) cloudflare(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	zone := r.PathValue("zone")
-	hosts := s.sitesOf(zone)
+	hosts := s.zoneOf(zone)
 	if hosts == nil {
 		writeCloudflareError(w, http.StatusNotFound, cloudflareNoZone, "Could not route to the zone: "+s.whatIDsAre(zone))
 		return
@@ -118,6 +118,19 @@ func (s *Server) cloudflare(w http.ResponseWriter, r *http.Request) {
 	}
 	done.sayPending(w)
 	writeJSON(w, http.StatusOK, cloudflareAnswer{Success: true, Errors: []cloudflareError{}, Messages: []cloudflareError{}, Result: &cloudflareResult{done.id(0)}})
+}
+
+// zoneOf are the sites of a zone. Of one that is named for a domain with a site of its own these are all below it, too, as at Cloudflare.
+func (s *Server) zoneOf(id string) []string {
+	hosts := s.sitesOf(id)
+	if site, ok := s.cfg.Topology.Site(id); ok {
+		for i := range s.cfg.Topology.Sites {
+			if host := s.cfg.Topology.Sites[i].Host; strings.HasSuffix(host, "."+site.Host) {
+				hosts = append(hosts, host)
+			}
+		}
+	}
+	return hosts
 }
 
 // specs are the purges that a body asks for at the sites of a zone; within says whether a host is one of them.

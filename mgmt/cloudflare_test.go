@@ -1,8 +1,11 @@
 package mgmt
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"cdnlab/topology"
 )
 
 func TestCloudflare(t *testing.T) {
@@ -15,6 +18,7 @@ func TestCloudflare(t *testing.T) {
 	f.test(t, []dialectCall{
 		{"files", "POST", one, token, `{"files":["http://www.cdn.test/a","https://www.cdn.test/b?c"]}`, 200, `"success":true`, []string{"www.cdn.test url /a", "www.cdn.test url /b?c"}},
 		{"a file with headers", "POST", one, token, `{"files":[{"url":"http://www.cdn.test/a","headers":{"CF-IPCountry":"US"}}]}`, 200, done, []string{"www.cdn.test url /a"}},
+		{"a file as people write it", "POST", one, token, `{"files":["http://www.cdn.test/é x%20y.html"]}`, 200, done, []string{"www.cdn.test url /%C3%A9%20x%20y.html"}},
 		{"tags", "POST", one, token, `{"tags":["t1","t2"]}`, 200, `"success":true`, []string{"www.cdn.test key t1", "www.cdn.test key t2"}},
 		{"a tag of every site of a zone", "POST", path, token, `{"tags":["t1"]}`, 200, `"success":true`, []string{"app.cdn.test key t1", "www.cdn.test key t1"}},
 		{"prefixes", "POST", path, token, `{"prefixes":["www.cdn.test/img","app.cdn.test"]}`, 200, `"success":true`, []string{"app.cdn.test prefix /", "www.cdn.test prefix /img"}},
@@ -40,4 +44,17 @@ func TestCloudflare(t *testing.T) {
 	})
 	f.failing = true
 	f.test(t, []dialectCall{{"an origin that fails", "POST", one, token, `{"purge_everything":true}`, 502, "the disk is full", nil}})
+}
+
+func TestAZoneWithASiteOfItsOwnHasThoseBelowIt(t *testing.T) {
+	top, err := topology.Parse("test", []byte(strings.Replace(testFile, "sites:   {", "sites:   { cdn.test: { origin: main },", 1)), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{cfg: Config{Topology: top}}
+	for id, want := range map[string][]string{"cdn.test": {"cdn.test", "app.cdn.test", "www.cdn.test"}, "www.cdn.test": {"www.cdn.test"}, "x.cdn.test": nil} {
+		if got := s.zoneOf(id); !slices.Equal(got, want) {
+			t.Errorf("zone %s has %q, want %q", id, got, want)
+		}
+	}
 }

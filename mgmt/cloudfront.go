@@ -186,12 +186,14 @@ func (b InvalidationBatch) specs(hosts []string) (specs []PurgeSpec, code string
 			return nil, "InvalidArgument", fmt.Errorf("%q: the wildcard must be the last character", path)
 		case path == "" || len(path) > cloudfrontPath:
 			return nil, "InvalidArgument", fmt.Errorf("a path has 1 to %d characters", cloudfrontPath)
+		case !strings.HasPrefix(path, "/") || escaped(path) != path:
+			return nil, "InvalidArgument", fmt.Errorf("your request contains one or more invalid invalidation paths: %q; a path begins with a slash, and what is no ASCII is percent-encoded", path)
 		case wildcard:
 			wildcards++
 		}
 		for _, host := range hosts {
-			switch at := host + "/" + strings.TrimPrefix(prefix, "/"); {
-			case wildcard && strings.Trim(prefix, "/") == "":
+			switch at := host + prefix; {
+			case wildcard && prefix == "/":
 				specs = append(specs, PurgeSpec{All: true, Site: host})
 			case wildcard:
 				specs = append(specs, PurgeSpec{Prefix: at})

@@ -112,7 +112,9 @@ func TestCloudFront(t *testing.T) {
 		events                   []string
 	}{
 		{"a path", "www.cdn.test", batch("r1", "/a?b=1"), 201, "<Status>Completed</Status>", []string{"www.cdn.test url /a?b=1"}},
-		{"a path without a slash", "www.cdn.test", batch("r2", "a"), 201, "Completed", []string{"www.cdn.test url /a"}},
+		{"a path without a slash", "www.cdn.test", batch("r2", "a"), 400, "invalid invalidation paths", nil},
+		{"a URL", "www.cdn.test", batch("r2", "http://www.cdn.test/a"), 400, "<Code>InvalidArgument</Code>", nil},
+		{"a path that is not encoded", "www.cdn.test", batch("r2", "/é"), 400, "invalid invalidation paths", nil},
 		{"a wildcard", "www.cdn.test", batch("r3", "/img/*", "/x*"), 201, "Completed", []string{"www.cdn.test prefix /img/", "www.cdn.test prefix /x"}},
 		{"everything", "www.cdn.test", batch("r4", "/*"), 201, "Completed", []string{"www.cdn.test all"}},
 		{"at every site of a domain", "cdn.test", batch("r5", "/a"), 201, "Completed", []string{"app.cdn.test url /a", "www.cdn.test url /a"}},

@@ -1,6 +1,7 @@
 package mgmt
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -207,6 +208,28 @@ func TestDialectsHaveTheLimitOfPurges(t *testing.T) {
 	specs := []PurgeSpec{{URL: "www.cdn.test/a"}, {URL: "www.cdn.test/b"}}
 	if _, status, err := s.purge(t.Context(), specs...); status != http.StatusTooManyRequests {
 		t.Errorf("two purges at once where one is allowed: %d, %v, want 429", status, err)
+	}
+}
+
+// 256 keys of a service with many sites are more purges than may be made at once. They are one call all the same.
+func TestTheMostKeysAreTakenForManySites(t *testing.T) {
+	top, plan := testTopology(t)
+	s, err := New(Config{Topology: top, Plan: plan, Token: testToken, Secret: testSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.purges = rate.NewLimiter(0, purgeBurst)
+	specs := make([]PurgeSpec, purgeBurst+1)
+	for i := range specs {
+		specs[i] = PurgeSpec{Key: fmt.Sprint(i), Site: "www.cdn.test"}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // nothing listens
+	if _, status, err := s.purge(ctx, specs...); status == http.StatusTooManyRequests {
+		t.Errorf("%d purges at once: %d, %v", len(specs), status, err)
+	}
+	if _, status, err := s.purge(ctx, specs[0]); status != http.StatusTooManyRequests {
+		t.Errorf("one more purge: %d, %v, want 429", status, err)
 	}
 }
 

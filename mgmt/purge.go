@@ -116,7 +116,20 @@ func splitURL(s string) (host, target string) {
 	if !strings.HasPrefix(target, "/") {
 		target = "/" + target
 	}
-	return host, target
+	return host, escaped(target)
+}
+
+// escaped is a request target as clients send it, and caches know it: what no request line holds is percent-encoded, the rest is as it was.
+func escaped(target string) string {
+	b := make([]byte, 0, len(target))
+	for i := range len(target) {
+		if c := target[i]; c <= ' ' || c >= 0x7f {
+			b = fmt.Appendf(b, "%%%02X", c)
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
 }
 
 // parseWait reads how long a call waits for what it asks for.
@@ -199,7 +212,7 @@ func (s *Server) purge(ctx context.Context, specs ...PurgeSpec) (out Purged, sta
 			entries = append(entries, purgeEntry{origin, event, wait})
 		}
 	}
-	if !s.purges.AllowN(time.Now(), len(specs)) {
+	if !s.purges.AllowN(time.Now(), min(len(specs), purgeBurst)) { // more at once than the bucket holds would never be let through
 		return out, http.StatusTooManyRequests, fmt.Errorf("more than %d in a second", purgeRate)
 	}
 	if out, err = s.appendAll(ctx, entries); err != nil {

@@ -108,7 +108,7 @@ func notPurged(p mgmt.Purged) error {
 		errs = append(errs, fmt.Errorf("not purged yet: %s", strings.Join(p.Pending, ", ")))
 	}
 	if len(p.Unreachable) > 0 {
-		errs = append(errs, fmt.Errorf("unreachable: %s (purged before anything is served unvalidated again)", strings.Join(p.Unreachable, ", ")))
+		errs = append(errs, fmt.Errorf("unreachable: %s (they purge when they hear of it; one that runs and is cut off may serve the old until its cache.cut_off has passed)", strings.Join(p.Unreachable, ", ")))
 	}
 	return errors.Join(errs...)
 }

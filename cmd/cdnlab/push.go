@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +21,7 @@ func (a *app) pushCommand() *cobra.Command {
 		Short: "Bring objects to the caches before anybody asks for them",
 		Long: `Bring objects to hubs and edges before anybody asks for them. Each node pulls them from its parent in pieces of 1 MiB, each held
 against its SHA-256, and goes on at the missing piece after an interruption; a link's clients keep a share of its bandwidth. Objects need
-a strong ETag. The command returns when every node that is alive has everything, or after --for.`,
+a strong ETag. The command returns when every node that is alive has everything, or after --for; the exit code is 1 when a node has not.`,
 		Example: `  cdnlab push http://www.cdn.test/launch.mp4
   cdnlab push http://www.cdn.test/a.js http://www.cdn.test/b.js --to tokyo
   cdnlab push http://www.cdn.test/film.mp4 --to hubs --for 30s`,
@@ -35,6 +37,7 @@ a strong ETag. The command returns when every node that is alive has everything,
 			return err
 		}
 		spec.URLs = args
+		waits := spec.Wait != "0" && spec.Wait != "0s"
 		body, err := json.Marshal(spec)
 		if err != nil {
 			return err
@@ -43,22 +46,30 @@ a strong ETag. The command returns when every node that is alive has everything,
 		if err := c.call(cmd.Context(), request{method: http.MethodPost, path: "/push", body: bytes.NewReader(body), size: int64(len(body)), token: true}, &done); err != nil {
 			return err
 		}
-		if *out == formatJSON {
-			return printJSON(a.stdout, done)
-		}
+		text := io.Writer(a.stdout)
 		var errs []error
+		if *out == formatJSON {
+			text, errs = io.Discard, append(errs, printJSON(a.stdout, done))
+		}
 		for _, o := range done.Objects {
 			if o.Error != "" {
 				errs = append(errs, fmt.Errorf("push %s: %s", o.URL, o.Error))
 				continue
 			}
-			there := 0
+			var without []string
 			for _, n := range o.Nodes {
-				if n.Applied {
-					there++
+				if !n.Applied {
+					without = append(without, n.Node)
 				}
 			}
-			fmt.Fprintf(a.stdout, "%s: %d of %d nodes have what is for them\n", o.URL, there, len(o.Nodes))
+			if !waits {
+				fmt.Fprintf(text, "%s: under way\n", o.URL)
+				continue
+			}
+			fmt.Fprintf(text, "%s: %d of %d nodes have what is for them\n", o.URL, len(o.Nodes)-len(without), len(o.Nodes))
+			if without != nil {
+				errs = append(errs, fmt.Errorf("push %s: not there yet: %s", o.URL, strings.Join(without, ", ")))
+			}
 		}
 		return errors.Join(errs...)
 	}

@@ -16,6 +16,11 @@ type Policy struct {
 	ShareCookies bool                   // store what sets a cookie, or answers a request with one, even when it does not say that it may be shared
 }
 
+// PolicyOf is what a site's options decide.
+func PolicyOf(c *topology.SiteCache) Policy {
+	return Policy{TTL: c.TTL, StaleIfError: c.StaleIfError, ShareCookies: c.ShareCookies, Negative: c.Negative, Vary: VaryOf(c.Headers, c.Cookies)}
+}
+
 // Response is a response as it came from upstream.
 type Response struct {
 	Status       int

@@ -26,6 +26,21 @@ func (f *tier) purgeURL(target string) {
 	f.purge(journal.Event{Scope: journal.ScopeURL, Site: "www.cdn.test", Value: target})
 }
 
+// What a prefix has of a query need not be in the keys.
+func TestAPrefixWithAQueryIsPurgedWhateverTheKeysHaveOfIt(t *testing.T) {
+	for _, query := range []string{"keep", "sort", "drop"} {
+		f := start(t, setup{cache: "query: " + query}, tagging)
+		f.get("/a?b=1&a=2")
+		f.pass(5e9)
+		f.purge(journal.Event{Scope: journal.ScopePrefix, Site: "www.cdn.test", Value: "/a?b=1"})
+		f.pass(5e9)
+		before := f.origin().count()
+		if f.get("/a?b=1&a=2"); f.origin().count() == before {
+			t.Errorf("with query: %s the object is still served", query)
+		}
+	}
+}
+
 func TestPurgeAtANode(t *testing.T) {
 	paths := []string{"/img/a", "/img/b", "/doc/a"}
 	const www = "www.cdn.test"

@@ -152,10 +152,7 @@ func New(cfg Config) *Server {
 		if cfg.Feed != nil {
 			feed = cfg.Feed(t.Origin)
 		}
-		s.sites[t.Host] = &site{t, []byte(t.Host), httpcache.Policy{
-			TTL: t.Cache.TTL, StaleIfError: t.Cache.StaleIfError, ShareCookies: t.Cache.ShareCookies, Negative: t.Cache.Negative,
-			Vary: httpcache.VaryOf(t.Cache.Headers, t.Cache.Cookies),
-		}, cfg.Stats.Site(t.Host), feed}
+		s.sites[t.Host] = &site{t, []byte(t.Host), httpcache.PolicyOf(&t.Cache), cfg.Stats.Site(t.Host), feed}
 	}
 	cfg.Stats.SetCache(func() stats.Cache {
 		c := s.store.Stats()

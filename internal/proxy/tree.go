@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"cdnlab/internal/cache"
 	"cdnlab/internal/httpcache"
 	"cdnlab/internal/journal"
+	"cdnlab/topology"
 )
 
 // Feed is how far this node has followed the journal of an origin (package distribution). Its methods are called concurrently.
@@ -93,7 +95,11 @@ func (s *Server) purgeOf(e journal.Event) (p cache.Purge, ok bool) {
 	case e.Scope == journal.ScopeAll:
 		p.Scope, p.Value = cache.ScopePrefix, site.Host+"/"
 	case e.Scope == journal.ScopePrefix:
-		p.Scope, p.Value = cache.ScopePrefix, site.Host+e.Value
+		prefix := e.Value
+		if site.Cache.Query != topology.QueryKeep {
+			prefix, _, _ = strings.Cut(prefix, "?") // keys have the parameters in another order, or not at all: rather too much is purged
+		}
+		p.Scope, p.Value = cache.ScopePrefix, site.Host+prefix
 	default:
 		p.Scope, p.Value = cache.ScopeKey, string(httpcache.AppendKey(nil, site.host, []byte(e.Value), &site.Cache))
 	}
