@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"cdnlab/internal/evict"
 	"cdnlab/internal/httpcache"
 )
 
@@ -221,5 +222,27 @@ func TestPurgeLog(t *testing.T) {
 	}
 	if !l.since(3, []byte("j"), 0) || l.since(3, []byte("k"), 0) || !l.since(2, []byte("k"), 0) {
 		t.Error("since() after more purges than are remembered: want it to tell keys apart for those that are")
+	}
+}
+
+// TestDropIsOfTheFileToo drops what RAM has let go of, or holds in another form since.
+func TestDropIsOfTheFileToo(t *testing.T) {
+	dir := t.TempDir()
+	s := onDisk(t, dir, Config{})
+	put(t, s, "small", askFor(), admitted(), "body")
+	put(t, s, "large", askFor(), admitted(), pattern(400_000))
+	large := find(s, "large", askFor())
+	s.tier.drain()
+	s.Drop(large)
+	if body, ok := served(t, s, "large", askFor()); ok {
+		t.Errorf("%d bytes are left of the large one", len(body))
+	}
+	s.Close()
+	s = onDisk(t, dir, Config{Admission: evict.AdmissionConfig{Name: "second-hit"}})
+	s.Drop(find(s, "small", askFor())) // the filter does not let it into RAM
+	for range 2 {
+		if body, ok := served(t, s, "small", askFor()); ok {
+			t.Errorf("%q is left of the small one", body)
+		}
 	}
 }

@@ -98,7 +98,8 @@ func (s *Store) BeginSlice(head *Object, i int64, ticket Ticket) *Fill {
 func (s *Store) Drop(o *Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if held := s.entries.peek(o.key()); held != nil && (held == o || held.more().slicing != nil && held.more().slicing == o.more().slicing) {
+	held := s.entries.peek(o.key())
+	if s.keepsLocked(o, held) || held != nil && held.more().slicing != nil && held.more().slicing == o.more().slicing {
 		s.removeLocked(o.key())
 		s.unsaveLocked(o.key())
 	}

@@ -132,11 +132,9 @@ func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
 	defer s.mu.Unlock()
 	checked := old.checked // purges since then are still to be looked at, whatever is held by now
 	held := s.entries.peek(old.key())
-	ok := held == old || held != nil && held.more().file != nil && held.more().file == old.more().file
-	if ok {
+	ok := s.keepsLocked(old, held)
+	if ok && held != nil {
 		old = held // its body may have moved to disk
-	} else if held == nil {
-		ok = s.onlyOnDisk(old)
 	}
 	p := old.parts()
 	vary := p.meta.Vary
@@ -153,6 +151,15 @@ func (s *Store) Replace(old *Object, adm httpcache.Admission) *Object {
 		}
 	}
 	return fresh
+}
+
+// keepsLocked reports whether an object is what the store has under its key, where RAM holds another: that has the same file, or is nil
+// and the file is all there is.
+func (s *Store) keepsLocked(o, held *Object) bool {
+	if held == nil {
+		return s.onlyOnDisk(o)
+	}
+	return held == o || held.more().file != nil && held.more().file == o.more().file
 }
 
 // clearLocked removes everything at once, and keeps fetches under way from being stored.

@@ -50,6 +50,7 @@ type change struct {
 	o      *Object // nil: to be removed
 	record []byte
 	update *disk.Object // has the body already
+	begun  bool         // the writer is at it
 	dead   bool         // a later one takes its place
 }
 
@@ -140,6 +141,9 @@ func (t *tier) push(c *change) {
 	if held, ok := t.waiting[c.key]; ok {
 		held.dead = true
 		t.bytes -= held.weight()
+		if !held.begun { // it stays in the queue, though not its body
+			held.o, held.record, held.update = nil, nil, nil
+		}
 	}
 	if t.bytes+c.weight() > t.most || c.o != nil && !t.files.Fits(c.o.inRAM()) {
 		c = &change{key: c.key}
@@ -219,7 +223,7 @@ func (t *tier) next() *change {
 			t.queue[0] = nil
 			t.queue = t.queue[1:]
 			if !c.dead {
-				t.busy = true
+				t.busy, c.begun = true, true
 				return c
 			}
 		}
@@ -311,15 +315,18 @@ func (t *tier) note(r *purgeRecord, l *purgeLog) {
 	t.clear()
 }
 
-// find returns the change that waits for a key.
-func (t *tier) find(key []byte) (*change, bool) {
+// find returns what a change that waits for a key puts there; nil for nothing.
+func (t *tier) find(key []byte) (o *Object, waits bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.off {
-		return &change{}, true
+		return nil, true
 	}
 	c, ok := t.waiting[string(key)]
-	return c, ok
+	if !ok {
+		return nil, false
+	}
+	return c.o, true
 }
 
 // reach returns what is stored under a key, in RAM or on disk; nil for nothing.
@@ -352,11 +359,11 @@ func (s *Store) near(key []byte, read *Object) (o *Object, known bool) {
 	if o := s.getLocked(key); o != nil {
 		return o, true
 	}
-	if c, ok := s.tier.find(key); ok {
-		if c.o == nil {
+	if to, waits := s.tier.find(key); waits {
+		if to == nil {
 			return nil, true
 		}
-		read = c.o
+		read = to
 	} else if read == nil {
 		return nil, false
 	} else if !s.tier.files.Current(read.more().file) || read.checked > s.purges.now {
@@ -379,8 +386,8 @@ func (s *Store) has(key []byte) bool {
 	if held || s.tier == nil {
 		return held
 	}
-	if c, ok := s.tier.find(key); ok {
-		return c.o != nil
+	if to, waits := s.tier.find(key); waits {
+		return to != nil
 	}
 	return s.tier.files.Has(key)
 }

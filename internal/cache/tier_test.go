@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"cdnlab/internal/httpcache"
 )
@@ -83,6 +85,30 @@ func TestDiskKeepsWhatRAMGivesUp(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWhatIsReplacedDoesNotWait stores a key again while the disk is busy.
+func TestWhatIsReplacedDoesNotWait(t *testing.T) {
+	gate := make(chan struct{})
+	s := New(Config{Budget: 16 << 20})
+	seek := func() { <-gate }
+	if err := s.UseDisk(DiskConfig{Dir: t.TempDir(), Budget: 256 << 20, Seek: seek, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	put(t, s, "first", askFor(), admitted(), "x")
+	for busy := false; !busy; runtime.Gosched() {
+		s.tier.mu.Lock()
+		busy = s.tier.busy
+		s.tier.mu.Unlock()
+	}
+	old := weak.Make(put(t, s, "k", askFor(), admitted(), pattern(1<<20)))
+	put(t, s, "k", askFor(), admitted(), "new")
+	runtime.GC()
+	if old.Value() != nil {
+		t.Error("the old body is still in memory")
+	}
+	close(gate)
 }
 
 func TestPartOfAFile(t *testing.T) {

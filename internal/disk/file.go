@@ -82,6 +82,7 @@ func (s *Store) Put(key, record []byte, body [][]byte) (*Object, error) {
 		return nil, ErrTooLarge
 	}
 	o.sums = sumsOf(body, o.chunk)
+	s.find(o.id) // what the key has is to go with this one, and not to come back when this is given up before all is scanned
 	s.mu.Lock()
 	s.last = max(s.last+1, uint64(time.Now().UnixNano())) // orders what a crash leaves of one key; seen by nobody else
 	o.version = s.last
@@ -407,11 +408,29 @@ func (s *Store) append(o *Object, key, record []byte) error {
 	if err == nil {
 		_, err = f.WriteAt(appendTrailer(nil, o, key, record, info.Size()), info.Size())
 	}
+	if err == nil {
+		info, err = f.Stat()
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
 		return fmt.Errorf("update on disk: %w", err)
 	}
+	s.grown(o, blocks(info.Size()))
 	return nil
+}
+
+// grown accounts for what a file takes by now.
+func (s *Store) grown(o *Object, length int64) {
+	s.mu.Lock()
+	defer s.unlock()
+	if s.index[o.id] != o || o.length == length {
+		return
+	}
+	s.policy.Remove(&o.node)
+	s.bytes += length - o.length
+	o.length, o.node.Size = length, length
+	s.makeRoomLocked(0) // by others
+	s.policy.Add(&o.node)
 }

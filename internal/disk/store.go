@@ -256,7 +256,12 @@ func (s *Store) find(i id) (*Object, bool) {
 
 // addLocked puts a file into the index, in place of another of its key, and makes room for it.
 func (s *Store) addLocked(o *Object) {
-	if old, ok := s.index[o.id]; ok {
+	switch old, ok := s.index[o.id]; {
+	case ok && old.version == o.version: // a list has named it before Put was through: the file is the same
+		s.policy.Remove(&old.node)
+		s.bytes -= old.length
+		delete(s.index, o.id)
+	case ok:
 		s.removeLocked(old)
 	}
 	s.makeRoomLocked(o.length)

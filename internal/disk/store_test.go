@@ -161,6 +161,30 @@ func TestUpdateChangesTheRecord(t *testing.T) {
 	}
 }
 
+func TestTheBudgetIsOfRecordsToo(t *testing.T) {
+	s := open(t, t.TempDir(), func(c *Config) { c.Budget = 1 << 20 })
+	for i := range 100 {
+		key := fmt.Appendf(nil, "%d", i)
+		o := put(t, s, string(key), "r", []byte("body"))
+		for range 5 {
+			if err := s.Update(o, key, bytes.Repeat([]byte("r"), 10_000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	held := int64(0)
+	for _, f := range s.files(t) {
+		info, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held += blocks(info.Size())
+	}
+	if st := s.Stats(); st.Bytes != held || held > st.Budget {
+		t.Errorf("%+v, files have %d", st, held)
+	}
+}
+
 func TestAFileDoesNotGrowForever(t *testing.T) {
 	s := open(t, t.TempDir(), nil)
 	o := put(t, s, "k", "1", []byte("body"))
@@ -303,6 +327,45 @@ func TestAnOldListBringsNothingBack(t *testing.T) {
 	s.unlock()
 	if st := s.Stats(); len(listed) != 1 || st.Objects != 0 || st.Bytes != 0 {
 		t.Errorf("%d listed, then %+v, want nothing", len(listed), st)
+	}
+}
+
+// unscanned is a store that has not looked at its directory.
+func unscanned(t *testing.T, cfg Config) *Store {
+	t.Helper()
+	s := &Store{cfg: cfg, index: map[id]*Object{}, gone: map[name]struct{}{}}
+	if err := s.newPolicy(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestAnOlderFileDoesNotComeBack(t *testing.T) {
+	s := open(t, t.TempDir(), nil)
+	put(t, s, "k", "1", []byte("one"))
+	s.Close()
+	s = unscanned(t, s.cfg)
+	s.Drop(put(t, s, "k", "2", []byte("two")))
+	if record, _, err := read(s, "k"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("%q is back, %v", record, err)
+	}
+}
+
+// TestAListWhileAFileIsWritten notes a file that Put has not noted yet.
+func TestAListWhileAFileIsWritten(t *testing.T) {
+	s := open(t, t.TempDir(), nil)
+	o := put(t, s, "k", "r", []byte("x"))
+	s.Close()
+	s = unscanned(t, s.cfg)
+	s.Has([]byte("k"))
+	s.mu.Lock()
+	s.addLocked(o)
+	s.unlock()
+	if record, _, err := read(s, "k"); record != "r" || err != nil {
+		t.Errorf("%q, %v", record, err)
+	}
+	if st := s.Stats(); st.Objects != 1 || st.Bytes != o.length {
+		t.Errorf("%+v, want the one file", st)
 	}
 }
 

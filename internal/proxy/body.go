@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http/httputil"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,11 +27,12 @@ type body struct {
 	known  exactly // room for src
 	idle   time.Duration
 	conn   *upConn
-	n      int64       // bytes read so far
-	done   bool        // all of it was read
-	waited bool        // it did not all come with the head
-	failed bool        // it broke off
-	pace   func(n int) // waits until so many bytes more may come; nil when that is at once
+	n      int64        // bytes read so far
+	done   bool         // all of it was read
+	waited bool         // it did not all come with the head
+	failed bool         // it broke off
+	pace   func(n int)  // waits until so many bytes more may come; nil when that is at once
+	wanted *atomic.Bool // by a client: it does not wait any more; nil for one that no client can come to
 }
 
 // init works out the framing of a response to a request of the given method.
@@ -58,6 +60,10 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	b.waited = true
+	held := b.held()
+	if held {
+		p = p[:min(len(p), pushPiece)]
+	}
 	// Also with something in the buffer, which may be no more than half a chunk's size.
 	if err := b.conn.limit(time.Now(), b.idle); err != nil {
 		return 0, err
@@ -66,11 +72,14 @@ func (b *body) Read(p []byte) (int, error) {
 	b.n += int64(n)
 	b.done = err == io.EOF
 	b.failed = err != nil && !b.done
-	if b.pace != nil {
+	if held {
 		b.pace(n)
 	}
 	return n, err
 }
+
+// held reports whether what comes has to wait.
+func (b *body) held() bool { return b.pace != nil && (b.wanted == nil || !b.wanted.Load()) }
 
 // arrived reports whether all of it is here.
 func (b *body) arrived() bool {
@@ -110,7 +119,7 @@ func (b *body) writeRest(w io.Writer) (int64, error) {
 	}
 	left := int(b.length - b.n)
 	rest, _ := b.conn.br.Peek(left) // never fails: it is buffered
-	if b.pace != nil {
+	if b.held() {
 		b.pace(left)
 	}
 	n, err := w.Write(rest)

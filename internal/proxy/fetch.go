@@ -70,6 +70,7 @@ func (s *Server) together(ctx context.Context, r *request, key []byte, old *cach
 		s.sendAnswer(ctx, r, a, old)
 		return
 	}
+	r.follows(f)
 	if f = s.await(ctx, r, f, old); f == nil {
 		s.fail(r, s.stopping())
 		return
@@ -196,6 +197,7 @@ func (s *Server) get(ctx context.Context, r *request, f *flight, old *cache.Obje
 		}
 		return s.landed(f, s.instead(r, old, why))
 	}
+	resp.flies(f)
 	if resp.behind && !resp.ofTier() {
 		return s.unstored(ctx, r, f, resp, &w)
 	}
@@ -283,7 +285,7 @@ func (s *Server) take(r *request, f *flight, resp *response, rr *httpcache.Respo
 	}
 	resp.body.idle = bodyStall
 	key := failureKey(r)
-	if resp.body.arrived() {
+	if resp.body.arrived() && !resp.body.held() {
 		if a.object = s.copyFill(resp, a.fill, key); a.object != nil {
 			a.fill = nil
 		}

@@ -20,6 +20,7 @@ type flight struct {
 	landed chan struct{} // nil as long as nobody else has joined; guarded by flights.mu until then
 	over   bool          // it has landed; guarded by flights.mu
 	beside *flight       // the one that began when this one took long; guarded by flights.mu
+	wanted atomic.Bool   // a client waits for it
 
 	// What came of it, valid once landed. When both are nil the answer is in the store, or of no use to others.
 	fill *cache.Fill
@@ -45,6 +46,20 @@ func (f *flights) join(key []byte) (fl *flight, first bool) {
 		return fl.joinedLocked(), false
 	}
 	return f.beginLocked(string(key)), true
+}
+
+// follows has a request wait for a fetch of another. A client's is not held up by that of a push.
+func (r *request) follows(fl *flight) {
+	if !r.ofPush() {
+		fl.wanted.Store(true)
+	}
+}
+
+// flies says which flight, which may be nil, the body comes for.
+func (r *response) flies(fl *flight) {
+	if fl != nil {
+		r.body.wanted = &fl.wanted
+	}
 }
 
 // second returns the fetch that is to be waited for beside one that takes long: another that has begun since, or a new one, which

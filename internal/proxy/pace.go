@@ -6,8 +6,12 @@ import (
 	"cdnlab/topology"
 )
 
-// pushBurst is how many bytes of what is pushed may come at once; no read is longer.
-const pushBurst = 256 << 10
+// Bounds of what is pushed: how many bytes may come at once, and of one read. When many bodies share a slow link the silence in each is as
+// long as the reads of all others take, which is to stay well below bodyStall.
+const (
+	pushBurst = 256 << 10
+	pushPiece = 16 << 10
+)
 
 // PushLimits makes the limiters of what is pushed to a node. The links to the places that it fetches from have one each, of the bytes
 // that come across; where the bandwidth has no bound it is nil. The servers of a place share the links of that.

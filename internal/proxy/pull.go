@@ -35,6 +35,11 @@ func (s *Server) Pull(ctx context.Context, p *Piece) (brought bool, err error) {
 	if !ok {
 		return false, fmt.Errorf("no site %q", p.Site)
 	}
+	select {
+	case <-s.opened: // what is on disk is not fetched again
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 	r := s.pulling(t, p)
 	for range 3 {
 		obj, _ := s.store.Find(r.key, &r.ask)

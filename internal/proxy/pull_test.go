@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,6 +76,42 @@ func TestAPullGoesOnWhereItWasInterrupted(t *testing.T) {
 	}
 	if n := l.served.Load(); n != int64(len(l.body)) {
 		t.Errorf("the origin has served %d bytes, want each of %d once", n, len(l.body))
+	}
+}
+
+func TestAPullWaitsForTheDisk(t *testing.T) {
+	dir := t.TempDir()
+	l := newLibrary(2 << 20)
+	f := start(t, setup{dir: dir}, l.serve)
+	p := piecesOf(l.body, `"v1"`)[0]
+	if _, err := f.proxy.Pull(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	f.stop()
+	f = prepare(t, setup{dir: dir}, l.serve)
+	pulled := make(chan bool, 1)
+	go func() {
+		brought, err := f.proxy.Pull(t.Context(), p)
+		if err != nil {
+			t.Error(err)
+		}
+		pulled <- brought
+	}()
+	select {
+	case <-pulled:
+		t.Error("a pull does not wait")
+		return
+	case <-time.After(50 * time.Millisecond):
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- f.proxy.Run(ctx) }()
+	if <-pulled {
+		t.Error("what is on disk is fetched again")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -153,6 +190,35 @@ func TestOnlyWhatIsPushedWaitsForTheLimit(t *testing.T) {
 	f.settled()
 	if left := int(limit.Tokens()); left != pushBurst-200_000 {
 		t.Errorf("another 100,000 bytes of a push below have taken %d", pushBurst-100_000-left)
+	}
+}
+
+// TestAClientDoesNotWaitForThePaceOfAPush asks for what is being pulled at a pace that would take most of a minute.
+func TestAClientDoesNotWaitForThePaceOfAPush(t *testing.T) {
+	for name, size := range map[string]int{"small": 1 << 20, "in slices": 9 << 20} {
+		t.Run(name, func(t *testing.T) {
+			limit := rate.NewLimiter(pushPiece, pushBurst)
+			l := newLibrary(size)
+			f := start(t, setup{pushes: limit, ram: 256 << 20}, l.serve)
+			var pull sync.WaitGroup
+			defer pull.Wait()
+			pull.Go(func() {
+				if _, err := f.proxy.Pull(context.Background(), piecesOf(l.body, `"v1"`)[0]); err != nil {
+					t.Error(err)
+				}
+			})
+			f.wait("the limit to be used up", func() bool { return limit.Tokens() < pushPiece })
+			begin := time.Now()
+			if got := f.get("/film", "Range: bytes=0-1048575"); got.body != l.body[:1<<20] {
+				t.Errorf("a client gets %d bytes, %v", len(got.body), got.err)
+			}
+			if took := time.Since(begin); took > 10*time.Second {
+				t.Errorf("a client waits for %s", took)
+			}
+			if n := f.origin().count(); n != 1 {
+				t.Errorf("the origin was asked %d times, want 1", n)
+			}
+		})
 	}
 }
 

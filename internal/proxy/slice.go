@@ -60,6 +60,7 @@ func (s *Server) takeSlice(r *request, f *flight, resp *response, rr *httpcache.
 		a.stream, a.slice, a.part = resp, i, true
 	default:
 		sf, _ := s.flights.join(head.AppendSliceKey(nil, i)) // the generation is new: nobody else has it
+		resp.flies(sf)
 		fill := s.store.BeginSlice(head, i, ticket)
 		s.flights.land(sf, &answer{fill: fill}, true)
 		s.tasks.Go(func() {
@@ -89,7 +90,7 @@ type slicer struct {
 	next   int64         // the slice that comes next in it; -1 for none
 	part   bool          // it ends with that
 	behind chan struct{} // closed when the last slice out of the stream is done
-	read   bool          // some reader of the body closes the stream
+	open   int           // readers of the body, the last of which closes the stream: a slice out of it may wait for any of them
 }
 
 // body returns a reader of a part of the body. It is false when not even its beginning can be had.
@@ -104,7 +105,7 @@ func (c *slicer) body(part httpcache.Span) (source, bool) {
 			return nil, false
 		}
 	}
-	c.read = true
+	c.open++
 	return b, true
 }
 
@@ -139,6 +140,7 @@ func (c *slicer) find(part httpcache.Span) source {
 		if first {
 			return c.fetch(f, i, within)
 		}
+		c.r.follows(f)
 		select {
 		case <-f.landed:
 		case <-c.ctx.Done():
@@ -176,6 +178,7 @@ func (c *slicer) fetch(f *flight, i int64, within httpcache.Span) source {
 	b, _ := fill.Reader(within) // a new fill has a place for its first reader
 	s.flights.land(f, &answer{fill: fill}, true)
 	resp.body.idle = bodyStall
+	resp.flies(f)
 	s.tasks.Go(func() {
 		defer s.flights.leave(f)
 		s.copyFill(resp, fill, 0)
@@ -214,7 +217,7 @@ func (c *slicer) fromStream(i int64, within httpcache.Span) source {
 
 // closeUnread ends what is on its way from upstream if no reader will.
 func (c *slicer) closeUnread() {
-	if c != nil && !c.read {
+	if c != nil && c.open == 0 {
 		c.close()
 	}
 }
@@ -263,6 +266,8 @@ func (b *slicedBody) Close() error {
 	if b.piece != nil {
 		_ = b.piece.Close() // of memory: never fails
 	}
-	b.slicer.close()
+	if b.open--; b.open == 0 {
+		b.slicer.close()
+	}
 	return nil
 }

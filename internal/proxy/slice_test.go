@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"cdnlab/internal/httpcache"
+	"cdnlab/topology"
 )
 
 // library is an origin with one large object, which it serves whole and in ranges.
@@ -169,5 +172,28 @@ func TestSlicesAreSharedByACrowd(t *testing.T) {
 	}
 	if got := l.served.Load(); got > 6<<20 {
 		t.Errorf("the origin served %d bytes, want at most six slices", got)
+	}
+}
+
+// TestAClientOfSeveralRangesGoesAway asks for what is not stored, with the range that is merged last in the slice that is fetched first.
+func TestAClientOfSeveralRangesGoesAway(t *testing.T) {
+	l := newLibrary(12 << 20)
+	f := start(t, setup{admission: topology.Admission{Rule: "second-hit"}}, l.serve)
+	c := f.connect()
+	c.send(requestHead11("GET", "/film", "Range: bytes=0-9,5000000-9000000,10-20"))
+	if resp, err := c.begin("GET"); err != nil || resp.StatusCode != 206 {
+		t.Fatal(resp, err)
+	}
+	_ = c.conn.(*net.TCPConn).SetLinger(0) // cannot fail
+	_ = c.conn.Close()                     // its rest is lost
+	ended := make(chan struct{})
+	go func() {
+		f.stop()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Error("the tier does not end")
 	}
 }
