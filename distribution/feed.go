@@ -305,7 +305,7 @@ func (f *Feed) report() {
 	}
 	r := report{Node: f.node, Via: f.via, Turn: f.turn, At: *f.applied.Load(), Beat: f.last.Time}
 	if f.pushes != nil { // after the position: what that stands for is queued
-		r.Pending, r.Oldest, r.Received = f.pushes.pending()
+		r.Pending, r.Open, r.Received = f.pushes.pending()
 	}
 	if old, ok := f.reports.get(f.node); ok && old.report == r {
 		return

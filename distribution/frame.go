@@ -39,11 +39,11 @@ type report struct {
 	Node, Via string // Via is the parent that it follows, or has followed last
 	Turn      uint64 // numbers the reports of the node: reports come by several ways, in any order
 	At        journal.Position
-	Beat      int64       // Time of the last beat up to which it has applied everything
-	Pending   int         // objects that were pushed to it and have not come yet
-	Oldest    journal.Seq // of the event that pushed the first of these; 0 when there is none
-	Received  int64       // bytes of what was pushed to it
-	Gone      bool        // it no longer follows Via: that one says so, in the turn of the node's last report to it
+	Beat      int64      // Time of the last beat up to which it has applied everything
+	Pending   int        // objects that were pushed to it and have not come yet
+	Open      openPushes // the events that pushed these
+	Received  int64      // bytes of what was pushed to it
+	Gone      bool       // it no longer follows Via: that one says so, in the turn of the node's last report to it
 }
 
 func appendFrame(b []byte, kind byte, payload []byte) []byte {
@@ -102,26 +102,33 @@ func (r *report) append(b []byte) []byte {
 		flags = 1
 	}
 	p := []byte{flags}
-	for _, n := range [...]uint64{r.Turn, uint64(r.At.Epoch), uint64(r.At.Seq), uint64(r.Beat), uint64(r.Received), uint64(r.Pending), uint64(r.Oldest)} {
+	for _, n := range [...]uint64{r.Turn, uint64(r.At.Epoch), uint64(r.At.Seq), uint64(r.Beat), uint64(r.Received), uint64(r.Pending)} {
 		p = binary.BigEndian.AppendUint64(p, n)
 	}
+	p = append(binary.BigEndian.AppendUint16(p, uint16(len(r.Open))), r.Open...)
 	p = append(append(p, byte(len(r.Node))), r.Node...)
 	return appendFrame(b, kindReport, append(p, r.Via...))
 }
 
 func parseReport(p []byte) (r report, err error) {
-	const fixed = 1 + 7*8 + 1
+	const fixed = 1 + 6*8 + 2
 	if len(p) < fixed || p[0] > 1 {
 		return r, errFrame
 	}
 	r.Gone = p[0] == 1
 	number := func(i int) uint64 { return binary.BigEndian.Uint64(p[1+8*i:]) }
 	r.Turn, r.At, r.Beat = number(0), journal.Position{Epoch: journal.Epoch(number(1)), Seq: journal.Seq(number(2))}, int64(number(3))
-	r.Received, r.Pending, r.Oldest = int64(number(4)), int(number(5)), journal.Seq(number(6))
-	n := int(p[fixed-1])
-	if n == 0 || len(p) < fixed+n || len(p) > fixed+n+maxName {
+	r.Received, r.Pending = int64(number(4)), int(number(5))
+	names := p[fixed:]
+	n := int(binary.BigEndian.Uint16(p[fixed-2:]))
+	if len(names) <= n {
 		return r, errFrame
 	}
-	r.Node, r.Via = string(p[fixed:fixed+n]), string(p[fixed+n:])
+	r.Open, names = openPushes(names[:n]), names[n:]
+	n, names = int(names[0]), names[1:]
+	if !r.Open.valid() || n == 0 || len(names) < n || len(names) > n+maxName {
+		return r, errFrame
+	}
+	r.Node, r.Via = string(names[:n]), string(names[n:])
 	return r, nil
 }

@@ -44,7 +44,7 @@ func TestFramesComeAsTheyWere(t *testing.T) {
 func TestReportsComeAsTheyWere(t *testing.T) {
 	for _, r := range []report{
 		{Node: "a"},
-		{Node: "paris-1", Via: "eu-1", Turn: 9, At: journal.Position{Epoch: 1 << 63, Seq: 5}, Beat: 1 << 60, Pending: 3, Oldest: 4, Received: 1 << 40, Gone: true},
+		{Node: "paris-1", Via: "eu-1", Turn: 9, At: journal.Position{Epoch: 1 << 63, Seq: 5}, Beat: 1 << 60, Pending: 3, Open: packOpen([]journal.Seq{4, 5, 1 << 40}), Received: 1 << 40, Gone: true},
 		{Node: strings.Repeat("n", maxName), Via: strings.Repeat("v", maxName), Beat: -1},
 	} {
 		kind, payload, err := readFrame(bufio.NewReader(bytes.NewReader(r.append(nil))), nil)

@@ -48,9 +48,9 @@ var errReplaced = errors.New("distribution: a later push takes the place of this
 // push is an object that is to be pulled.
 type push struct {
 	site, path, version string
-	seq                 journal.Seq
-	ended               func() // ends the pulling of it; nil until it has begun
-	dead                bool   // it is not to be pulled any more
+	seqs                []journal.Seq // of the events that ask for it
+	ended               func()        // ends the pulling of it; nil until it has begun
+	dead                bool          // it is not to be pulled any more
 	queued              time.Time
 	late                bool     // it has been tried in vain, and gets one try at a time
 	tos                 []string // places that it was pushed to
@@ -73,6 +73,7 @@ type pusher struct {
 	queue    []*push
 	failed   []*push          // are queued again after a while
 	byKey    map[string]*push // what is queued, being pulled or failed
+	open     []journal.Seq    // of all in byKey, ascending
 	received int64            // bytes
 	known    *simplelru.LRU[string, *Manifest]
 }
@@ -90,7 +91,7 @@ func (p *pusher) add(e journal.Event) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := &push{site: e.Site, path: e.Value, version: e.Version, seq: e.Seq, tos: []string{e.To}, queued: p.feed.now()}
+	n := &push{site: e.Site, path: e.Value, version: e.Version, tos: []string{e.To}, queued: p.feed.now()}
 	if old, ok := p.byKey[n.key()]; ok {
 		switch {
 		case unpins(e):
@@ -101,7 +102,8 @@ func (p *pusher) add(e journal.Event) {
 			if !slices.Contains(old.tos, e.To) {
 				old.tos = append(old.tos, e.To)
 			}
-			old.again = old.again || old.ended != nil && e.Seq > old.seq
+			old.again = old.again || old.ended != nil && e.Seq > slices.Max(old.seqs)
+			p.askLocked(old, e.Seq)
 			return
 		}
 		p.dropLocked(old)
@@ -110,6 +112,7 @@ func (p *pusher) add(e journal.Event) {
 		return
 	}
 	p.byKey[n.key()] = n
+	p.askLocked(n, e.Seq)
 	p.queue = append(p.queue, n)
 	if len(p.queue) > maxPushes {
 		p.dropLocked(p.queue[0])
@@ -123,24 +126,37 @@ func (p *pusher) dropLocked(n *push) {
 		n.ended()
 	}
 	if p.byKey[n.key()] == n {
-		delete(p.byKey, n.key())
+		p.doneLocked(n)
 	}
 	for len(p.queue) > 0 && p.queue[0].dead {
 		p.queue = p.queue[1:]
 	}
 }
 
-// pending returns how many objects are still to be pulled, the number of the first event that asks for one of them, 0 without any, and
-// how many bytes have been pulled.
-func (p *pusher) pending() (objects int, oldest journal.Seq, bytes int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, n := range p.byKey {
-		if oldest == 0 || n.seq < oldest {
-			oldest = n.seq
+// askLocked notes an event that asks for an object.
+func (p *pusher) askLocked(n *push, seq journal.Seq) {
+	if slices.Contains(n.seqs, seq) {
+		return
+	}
+	i, _ := slices.BinarySearch(p.open, seq)
+	n.seqs, p.open = append(n.seqs, seq), slices.Insert(p.open, i, seq)
+}
+
+// doneLocked notes that an object is not to be pulled any more.
+func (p *pusher) doneLocked(n *push) {
+	delete(p.byKey, n.key())
+	for _, seq := range n.seqs {
+		if i, ok := slices.BinarySearch(p.open, seq); ok {
+			p.open = slices.Delete(p.open, i, i+1)
 		}
 	}
-	return len(p.byKey), oldest, p.received
+}
+
+// pending returns how many objects are still to be pulled, the events that ask for them, and how many bytes have been pulled.
+func (p *pusher) pending() (objects int, open openPushes, bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.byKey), packOpen(p.open), p.received
 }
 
 // run pulls until ctx ends.
@@ -207,7 +223,7 @@ func (p *pusher) work(ctx context.Context, to Puller, n *push) {
 			err = nil // it is not to be pulled any more
 		}
 	}
-	again := err != nil && !errors.Is(err, errVersion) && p.feed.now().Sub(n.queued) < maxWait && !p.feed.memory.ended(journal.Event{Kind: journal.Push, Seq: n.seq, Site: n.site, Value: n.path})
+	again := err != nil && !errors.Is(err, errVersion) && p.feed.now().Sub(n.queued) < maxWait && !p.feed.memory.ended(journal.Event{Kind: journal.Push, Seq: slices.Max(n.seqs), Site: n.site, Value: n.path})
 	if err != nil && (!again || !n.late) {
 		p.log.Warn("an object that was pushed could not be had", "site", n.site, "path", n.path, "version", n.version, "again", again, "error", err)
 	}
@@ -222,7 +238,7 @@ func (p *pusher) work(ctx context.Context, to Puller, n *push) {
 		n.late = true
 		p.failed = append(p.failed, n)
 	default:
-		delete(p.byKey, n.key())
+		p.doneLocked(n)
 	}
 	p.mu.Unlock()
 	p.feed.report()

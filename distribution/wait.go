@@ -36,8 +36,8 @@ const (
 	comeBack = lastPause*3/2 + grace
 )
 
-// Wait returns when every node that is alive has applied an event of the journal, or ctx ends. With pushes it also has everything that
-// was to be pushed to it until then.
+// Wait returns when every node that is alive has applied an event of the journal, or ctx ends. With pushes it also has what that event
+// pushes to it.
 func (r *Root) Wait(ctx context.Context, at journal.Position, from time.Time, pushes bool) Progress {
 	p := r.progress(at)
 	for {
@@ -84,7 +84,7 @@ func (r *Root) judge(a *Applied, at journal.Position, from, now time.Time, pushe
 	}
 	n, known := r.reports.get(a.Node)
 	switch {
-	case known && n.At.Epoch == at.Epoch && n.At.Seq >= at.Seq && !(pushes && n.Oldest > 0 && n.Oldest <= at.Seq):
+	case known && n.At.Epoch == at.Epoch && n.At.Seq >= at.Seq && !(pushes && n.lacks(at.Seq)):
 		a.Applied, a.Heard = true, 0
 		a.After = milliseconds(max(0, now.Sub(from)))
 		return false
