@@ -106,8 +106,11 @@ func (l *experimentLab) Impair(target string, what topology.Impairment, length t
 	return err
 }
 
-// changeWait is how long a purge or a push of an experiment may take.
-const changeWait = "30s"
+// How long a purge and a push of an experiment may take.
+const (
+	purgeWait = "30s"
+	pushWait  = "5m"
+)
 
 // Put implements experiment.Lab.
 func (l *experimentLab) Put(ctx context.Context, what topology.PutStep, version uint64) (string, error) {
@@ -127,7 +130,7 @@ func (l *experimentLab) Put(ctx context.Context, what topology.PutStep, version 
 
 // Purge implements experiment.Lab.
 func (l *experimentLab) Purge(ctx context.Context, what topology.PurgeStep) (time.Duration, error) {
-	spec := mgmt.PurgeSpec{Key: what.Key, All: what.All, Soft: what.Soft, Wait: changeWait}
+	spec := mgmt.PurgeSpec{Key: what.Key, All: what.All, Soft: what.Soft, Wait: purgeWait}
 	switch {
 	case what.Path != "":
 		spec.URL = what.Site + what.Path
@@ -148,7 +151,7 @@ func (l *experimentLab) Purge(ctx context.Context, what topology.PurgeStep) (tim
 
 // Push implements experiment.Lab.
 func (l *experimentLab) Push(ctx context.Context, what topology.PushStep) error {
-	spec := mgmt.PushSpec{To: what.To, Wait: changeWait}
+	spec := mgmt.PushSpec{To: what.To, Wait: pushWait}
 	for _, path := range what.Paths {
 		spec.URLs = append(spec.URLs, what.Site+path)
 	}
@@ -159,6 +162,11 @@ func (l *experimentLab) Push(ctx context.Context, what topology.PushStep) error 
 	for _, o := range done.Objects {
 		if o.Error != "" {
 			return fmt.Errorf("%s: %s", o.URL, o.Error)
+		}
+		for _, n := range o.Nodes {
+			if n.Pending {
+				return fmt.Errorf("%s has not come to %s within %s", o.URL, n.Node, pushWait)
+			}
 		}
 	}
 	return nil
