@@ -22,7 +22,7 @@ import (
 const maxHead = 16 << 10
 
 // patience is how long a parent may take to answer: longer than a hub waits itself, which then says that its own parent hangs.
-const patience = 11500 * time.Millisecond
+const patience = 11 * time.Second
 
 // clientConns is how many connections one client may have to a server at a time.
 const clientConns = 4096

@@ -23,6 +23,7 @@ const maxTries = 4
 type health struct {
 	failures int       // of requests, in a row
 	down     bool      // the last that was heard is a failure
+	slow     bool      // of a request, which took all the time that it had
 	until    time.Time // left alone before
 	trial    time.Time // when a request was let through to see; zero when none is under way
 }
@@ -76,11 +77,11 @@ func (h *health) report(ok bool, now time.Time) {
 // choose names the servers to try for an object, best first, in dst, which is empty: the groups in their order, and within a
 // group the servers by its ring, so that each object has one home while that is not busier than the others, and losing a server
 // moves only its own objects. The last group is the origin's, which is named whatever its health. When nothing is healthy all
-// are named.
+// are named, but for those that would have a client wait until the time is up: probes tell soon enough that one is back.
 func choose(dst []pick, groups []group, hash uint64, now time.Time) []pick {
 	dst = gather(dst, groups, hash, func(h *health, first bool) bool { return h.admit(first, now) })
 	if last := &groups[len(groups)-1]; len(dst) == 1 && !last.health[0].up() {
-		dst = gather(dst[:0], groups, hash, func(*health, bool) bool { return true })
+		dst = gather(dst[:0], groups, hash, func(h *health, _ bool) bool { return !h.slow })
 	}
 	return dst
 }

@@ -29,6 +29,13 @@ func tiers(servers ...int) []group {
 	return groups
 }
 
+func slowed(groups []group, which ...pick) []group {
+	for _, p := range which {
+		groups[p.group].health[p.server].slow = true
+	}
+	return groups
+}
+
 func hashes(n int) []uint64 {
 	all := make([]uint64, n)
 	for i := range all {
@@ -60,6 +67,8 @@ func TestChooseOrder(t *testing.T) {
 		{"sole origin down", tiers(1), []pick{hub0}, []pick{hub0}},
 		{"all down", tiers(1, 1, 1), []pick{hub0, hub1, hub2}, []pick{hub0, hub1, hub2}},
 		{"all down, four at most", tiers(1, 1, 1, 1, 1), []pick{hub0, hub1, hub2, hub3, {4, 0}}, []pick{hub0, hub1, hub2, {4, 0}}},
+		{"all down, the first took its time", slowed(tiers(1, 1, 1), hub0), []pick{hub0, hub1, hub2}, []pick{hub1, hub2}},
+		{"all down, all took their time", slowed(tiers(1, 1, 1), hub0, hub1, hub2), []pick{hub0, hub1, hub2}, []pick{hub2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, p := range c.down {

@@ -156,11 +156,12 @@ func (p *pop) home(hash uint64, copies int, now time.Time) (home *proxy.Upstream
 }
 
 // Report implements proxy.Parents.
-func (p *parents) Report(u *proxy.Upstream, ok bool, now time.Time) {
+func (p *parents) Report(u *proxy.Upstream, err error, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.servers[u.Node.Name]
-	s.health.report(ok, now)
+	s.health.report(err == nil, now)
+	s.health.slow = err != nil && proxy.TimedOut(err)
 	if !s.health.up() && !s.watched {
 		s.watched = true
 		p.fallen <- s

@@ -3,7 +3,9 @@ package edge
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -124,7 +126,11 @@ func TestHealthIsSharedBySites(t *testing.T) {
 	p := parentsOf(t, top, "paris-1")
 	www, other := &top.Sites[0], &top.Sites[1]
 	report := func(name string, ok bool, now time.Time) {
-		p.Report(p.servers[topology.NodeName(name)].Upstream, ok, now)
+		var err error
+		if !ok {
+			err = io.EOF
+		}
+		p.Report(p.servers[topology.NodeName(name)].Upstream, err, now)
 	}
 	check := func(when string, site *topology.Site, now time.Time, want string) {
 		t.Helper()
@@ -163,7 +169,7 @@ func TestParentsConcurrently(t *testing.T) {
 				if last := all[len(all)-1].Node.Name; last != "main" {
 					t.Errorf("Choose ends with %s, want main", last)
 				}
-				p.Report(all[0], (i+w)%3 == 0, now)
+				p.Report(all[0], []error{nil, io.EOF, os.ErrDeadlineExceeded}[(i+w)%3], now)
 			}
 		})
 	}

@@ -152,7 +152,7 @@ func TestAParentIsFoundToBeBack(t *testing.T) {
 		for len(asked) > 0 {
 			<-asked
 		}
-		p.Report(p.servers["eu-1"].Upstream, false, at)
+		p.Report(p.servers["eu-1"].Upstream, errors.New("gone"), at)
 		if got := strings.Join(chosen(p, site, 1, at), " "); strings.Contains(got, "eu-1") {
 			t.Fatalf("Choose = %s after eu-1 has failed", got)
 		}

@@ -102,7 +102,7 @@ func (o origins) Choose(dst []*proxy.Upstream, site *topology.Site, _ uint64, _ 
 }
 
 // Report implements proxy.Parents. A sole parent is asked whatever it did before.
-func (o origins) Report(*proxy.Upstream, bool, time.Time) {}
+func (o origins) Report(*proxy.Upstream, error, time.Time) {}
 
 // Close implements proxy.Parents.
 func (o origins) Close() {

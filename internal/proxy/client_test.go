@@ -94,7 +94,7 @@ func (c *client) read(method string) *received {
 // closed reports whether the tier ends the connection without a further byte.
 func (c *client) closed() bool {
 	_, err := c.br.ReadByte()
-	return err != nil && !timedOut(err)
+	return err != nil && !TimedOut(err)
 }
 
 // do sends a request without a body to www.cdn.test and reads the answer; lines are further fields.

@@ -95,7 +95,7 @@ func (u *Upstream) exchange(ctx context.Context, out *outgoing, began time.Time)
 			return resp, nil
 		}
 		spoilt := err == errSpoilt
-		stale := !spoilt && c.used && out.repeatable && !timedOut(err) && out.again() // it may as well be the server that fails
+		stale := !spoilt && c.used && out.repeatable && !TimedOut(err) && out.again() // it may as well be the server that fails
 		u.put(c, false, now)
 		if spoilt {
 			continue
@@ -119,7 +119,8 @@ func (u *Upstream) connect(ctx context.Context, out *outgoing, fresh bool, now t
 	return u.get(ctx, true, now)
 }
 
-func timedOut(err error) bool {
+// TimedOut reports whether a try took as long as it may.
+func TimedOut(err error) bool {
 	var t net.Error
 	return errors.As(err, &t) && t.Timeout()
 }
@@ -216,7 +217,11 @@ func send(c *upConn, out *outgoing, now time.Time) (*upload, error) {
 		return nil, c.ask(append(head, crlf...))
 	}
 	bw := writers.Get().(*bufio.Writer)
-	bw.Reset(rolling{c})
+	limit := stallLimit
+	if out.body.Reader == nil {
+		limit = min(limit, out.patience) // whoever does not take a head will not answer it
+	}
+	bw.Reset(rolling{c, limit})
 	_, _ = bw.Write(out.head) // an error stays in bw until Flush
 	switch {
 	case out.body.Reader == nil && !out.empty:
@@ -253,10 +258,13 @@ func send(c *upConn, out *outgoing, now time.Time) (*upload, error) {
 }
 
 // rolling is a connection on which each write has a time limit of its own.
-type rolling struct{ *upConn }
+type rolling struct {
+	*upConn
+	limit time.Duration
+}
 
 func (r rolling) Write(p []byte) (int, error) {
-	if err := r.SetWriteDeadline(time.Now().Add(stallLimit)); err != nil {
+	if err := r.SetWriteDeadline(time.Now().Add(r.limit)); err != nil {
 		return 0, err
 	}
 	return r.Conn.Write(p)

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"fmt"
+	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -15,6 +17,36 @@ func hang(c *call) bool {
 func TestAHangingParentIsLeftForTheNext(t *testing.T) {
 	f := start(t, setup{patience: 50 * time.Millisecond}, hang, fresh)
 	if a := f.get("/a"); a.status != 200 {
+		t.Errorf("GET = %d %q, want the answer of the second parent", a.status, a.body)
+	}
+}
+
+// full is a connection that takes nothing.
+type full struct {
+	net.Conn
+	until time.Time
+}
+
+func (f *full) SetWriteDeadline(t time.Time) error {
+	f.until = t
+	return nil
+}
+
+func (f *full) Write([]byte) (int, error) {
+	time.Sleep(time.Until(f.until))
+	return 0, os.ErrDeadlineExceeded
+}
+
+func TestAParentThatTakesNoRequestIsLeftForTheNext(t *testing.T) {
+	first := true
+	f := start(t, setup{patience: 50 * time.Millisecond, wrap: func(c net.Conn) net.Conn {
+		if first {
+			first = false
+			return &full{Conn: c}
+		}
+		return c
+	}}, fresh, fresh)
+	if a := f.get("/a"); a.status != 200 || f.parents.failures["eu-1"] != 1 {
 		t.Errorf("GET = %d %q, want the answer of the second parent", a.status, a.body)
 	}
 }

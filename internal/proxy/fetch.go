@@ -342,7 +342,7 @@ func (s *Server) noAnswer(r *request, err error) *refusal {
 	}
 	why := refuse(http.StatusGatewayTimeout, "%s has no answer for http://%s%s: %v", s.name, r.host, r.target, err)
 	var dial dialError
-	why.slow = timedOut(err) && !errors.As(err, &dial)
+	why.slow = TimedOut(err) && !errors.As(err, &dial)
 	return why
 }
 

@@ -192,10 +192,10 @@ func (p *parents) Choose(dst []*Upstream, _ *topology.Site, _ uint64, _ time.Tim
 }
 
 // Report implements Parents.
-func (p *parents) Report(u *Upstream, ok bool, _ time.Time) {
+func (p *parents) Report(u *Upstream, err error, _ time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !ok {
+	if err != nil {
 		p.failures[u.Node.Name]++
 	}
 }

@@ -49,9 +49,9 @@ func (t tries) Unwrap() []error {
 func plainly(err error) string {
 	var dial dialError
 	switch {
-	case timedOut(err) && errors.As(err, &dial):
+	case TimedOut(err) && errors.As(err, &dial):
 		return "no connection within " + dialTimeout.String()
-	case timedOut(err):
+	case TimedOut(err):
 		return "no answer in time"
 	case errors.As(err, &dial):
 		return "cannot connect: " + rootOf(dial.error).Error()
@@ -83,7 +83,7 @@ func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site
 	if out.home != nil {
 		parents = append(parents, out.home)
 	}
-	began := start
+	began, patience := start, out.patience
 	for i, u := range s.cfg.Parents.Choose(parents, site, hash, now) {
 		if i > 0 {
 			began = time.Now()
@@ -91,12 +91,16 @@ func (s *Server) forward(ctx context.Context, out *outgoing, site *topology.Site
 		if i == maxTries || i > 0 && (began.Sub(start) > tryBudget || !s.mayRetry(failed, last)) {
 			break
 		}
+		out.patience = patience
+		if u == out.home {
+			out.patience += homePatience
+		}
 		resp, err := u.exchange(ctx, out, began)
 		switch {
 		case err == nil:
-			s.cfg.Parents.Report(u, true, now) // what answers is well, at whatever time
+			s.cfg.Parents.Report(u, nil, now) // what answers is well, at whatever time
 		case !isClients(err):
-			s.cfg.Parents.Report(u, false, s.cfg.Now())
+			s.cfg.Parents.Report(u, err, s.cfg.Now())
 		}
 		if err == nil {
 			resp.behind = out.behind(resp)

@@ -32,12 +32,17 @@ func (s *Server) sendHome(ctx context.Context, r *request) bool {
 	return s.relayFrom(ctx, r, home)
 }
 
+// homePatience is how much longer than a parent the home of an object may take: it may have to turn to another parent, when it has waited
+// for the first one.
+const homePatience = time.Second
+
 // relayFrom answers with what another server of the PoP does. It is false when that cannot be reached.
 func (s *Server) relayFrom(ctx context.Context, r *request, home *Upstream) bool {
 	out := s.outgoing(r, want{relay: true})
+	out.patience += homePatience
 	resp, err := home.exchange(ctx, out, time.Now())
 	if !isClients(err) {
-		s.cfg.Parents.Report(home, err == nil, s.cfg.Now())
+		s.cfg.Parents.Report(home, err, s.cfg.Now())
 	}
 	r.now = s.cfg.Now().UnixNano()
 	if err != nil {

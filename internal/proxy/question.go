@@ -34,7 +34,7 @@ func (c *upConn) ask(request []byte) error {
 	case err != nil:
 		return err
 	case len(rest) > 0: // more than the socket has room for
-		_, err = rolling{c}.Write(rest)
+		_, err = rolling{c, stallLimit}.Write(rest)
 	}
 	return err
 }

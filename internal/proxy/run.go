@@ -101,7 +101,7 @@ func (s *Server) malformed(rc *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.As(err, &small):
 		why = refuse(http.StatusRequestHeaderFieldsTooLarge, "the head of the request exceeds %d bytes", s.cfg.MaxHead)
-	case timedOut(err):
+	case TimedOut(err):
 		why = refuse(http.StatusRequestTimeout, "the request did not arrive within %s", requestHead)
 	}
 	s.fail(s.begin(rc), why) // the response is as new: a Reset would bring fasthttp's own Date and Content-Type back

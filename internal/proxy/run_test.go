@@ -225,7 +225,7 @@ func TestFollowersAtTheStop(t *testing.T) {
 	cancel()
 	f.ends(ended)
 	for _, c := range clients {
-		if _, err := io.ReadAll(c.br); timedOut(err) {
+		if _, err := io.ReadAll(c.br); TimedOut(err) {
 			t.Errorf("a client still waits")
 		}
 	}

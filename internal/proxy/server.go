@@ -65,8 +65,8 @@ type Client struct {
 type Parents interface {
 	// Choose appends the servers to try for an object of a site to dst, best first. hash is of the object's key.
 	Choose(dst []*Upstream, site *topology.Site, hash uint64, now time.Time) []*Upstream
-	// Report tells how a try went: ok says that the server answered, whatever it answered.
-	Report(u *Upstream, ok bool, now time.Time)
+	// Report tells how a try went: err is nil when the server answered, whatever it answered.
+	Report(u *Upstream, err error, now time.Time)
 	// Close breaks off what goes on with any of them.
 	Close()
 }
