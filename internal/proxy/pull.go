@@ -100,10 +100,12 @@ func (s *Server) pullHead(ctx context.Context, r *request, old *cache.Object, p 
 	if !first {
 		select {
 		case <-f.landed:
-			if f.fill != nil {
-				return s.drain(f.fill)
+			if f.fill == nil {
+				return nil
 			}
-			return nil
+			err := s.drain(f.fill)
+			s.flights.leave(f) // should it be of another version, the next fetch is this one's
+			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
