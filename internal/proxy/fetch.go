@@ -63,7 +63,7 @@ func (s *Server) fetch(ctx context.Context, r *request, old *cache.Object, fwd h
 func (s *Server) together(ctx context.Context, r *request, key []byte, old *cache.Object) {
 	f, first := s.flights.join(key)
 	if first {
-		if old == nil && s.sendMeanwhile(ctx, r, f) {
+		if s.sendMeanwhile(ctx, r, f) {
 			return
 		}
 		a := s.get(ctx, r, f, old, want{whole: true})
