@@ -104,7 +104,9 @@ func (u *upload) stop() {
 		return
 	}
 	_ = u.conn.Conn.Close() // what was sent must not look complete
-	u.body.abort()
+	if !u.last.Load() {     // else nothing is being read: the client's connection may go on
+		u.body.abort()
+	}
 	<-u.done
 	u.err = errUpload // an error of the client's would be of this side's making
 }
