@@ -116,12 +116,12 @@ func (t *Topology) At(r Ref) (Location, bool) {
 	return at, ok
 }
 
-// PushShare is the part of a link's bandwidth that what is pushed may take. The rest is left to its clients.
-const PushShare = 0.9
+// pushShare is the part of a link's bandwidth that what is pushed may take. The rest is left to its clients.
+const pushShare = 0.9
 
 // PushRate is how many bytes a second what is pushed may take of the link between two entries; 0 where its bandwidth has no bound.
 func (t *Topology) PushRate(a, b Ref) int64 {
-	return int64(PushShare * float64(t.Path(a, b).Bandwidth) / 8)
+	return int64(pushShare * float64(t.Path(a, b).Bandwidth) / 8)
 }
 
 // Path is what lies between two entries: what distance gives, overridden by the file's link between them. An end of
