@@ -189,6 +189,44 @@ func TestBrokenUploadsLeaveNothing(t *testing.T) {
 	l.do(http.MethodPut, "/fits", io.LimitReader(patternOf(1), 100_000), withToken).want(t, "at the limit, chunked", 201, `"size":100000`)
 }
 
+// A client that sends all before it reads hears why its upload was refused: a reset would take the answer away.
+func TestARefusedUploadHearsWhy(t *testing.T) {
+	const size = 4 << 20
+	l := start(t, topology.Origin{}, func(c *Config) { c.MaxObject = 100_000 })
+	for name, c := range map[string]struct{ head, want string }{
+		"too large":          {"Host: " + testSite + "\r\n" + withToken + "\r\nContent-Length: 4194304", "413"},
+		"too large, chunked": {"Host: " + testSite + "\r\n" + withToken + "\r\nTransfer-Encoding: chunked", "413"},
+		"without the token":  {"Host: " + testSite + "\r\nContent-Length: 4194304", "401"},
+		"for no site":        {"Host: nowhere.test\r\nContent-Length: 4194304", "404"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", l.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			head := "PUT /large HTTP/1.1\r\n" + c.head + "\r\n\r\n"
+			if strings.Contains(head, "chunked") {
+				head += "400000\r\n"
+			}
+			if _, err := io.WriteString(conn, head); err != nil {
+				t.Fatal(err)
+			}
+			piece := make([]byte, 256<<10)
+			for range size / len(piece) {
+				if _, err := conn.Write(piece); err != nil {
+					t.Fatalf("the connection was closed over the upload: %v", err)
+				}
+				time.Sleep(time.Millisecond) // slower than the answer comes
+			}
+			got, err := io.ReadAll(conn)
+			if !strings.HasPrefix(string(got), "HTTP/1.1 "+c.want) || err != nil {
+				t.Errorf("= %.60q, %v, want %s", got, err, c.want)
+			}
+		})
+	}
+}
+
 func TestAFullDiskIsSaid(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"cdnlab/internal/proxy"
 	"cdnlab/internal/stats"
 )
 
@@ -39,6 +41,32 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 	ctx.Response.Header.Add("Server-Timing", s.serverTiming(start))
 	s.count(ctx, start, known)
+	if ctx.Response.StatusCode() >= http.StatusBadRequest && stillComes(ctx) {
+		endUnread(ctx)
+	}
+}
+
+// stillComes reports whether a request's body may not be here whole when the answer ends the connection.
+func stillComes(ctx *fasthttp.RequestCtx) bool {
+	length := ctx.Request.Header.ContentLength()
+	return ctx.RequestBodyStream() != nil && (ctx.Response.ConnectionClose() || length < 0 || length > proxy.WorthReading)
+}
+
+// endUnread answers a request whose body still comes, and closes the connection so that the answer is heard.
+func endUnread(ctx *fasthttp.RequestCtx) {
+	ctx.Response.SkipBody = ctx.IsHead()
+	ctx.SetConnectionClose()
+	c := ctx.Conn()
+	bw := bufio.NewWriter(c)
+	err := c.SetWriteDeadline(time.Now().Add(stall))
+	if err == nil {
+		err = errors.Join(ctx.Response.Write(bw), bw.Flush())
+	}
+	if err == nil {
+		proxy.Linger(c)
+	}
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(net.Conn) {}) // is closed behind it
 }
 
 // route hands the request to the content of its site and reports whether there was one.

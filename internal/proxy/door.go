@@ -143,7 +143,7 @@ func turnAway(c net.Conn, why *refusal) {
 	_ = c.SetWriteDeadline(time.Now().Add(stallLimit))
 	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",
 		why.status, http.StatusText(why.status), len(why.sentence)+1, why.sentence) // the client may have gone
-	if tcp, ok := c.(interface{ CloseWrite() error }); !ok || tcp.CloseWrite() != nil {
+	if !endWriting(c) {
 		return
 	}
 	_ = c.SetReadDeadline(time.Now().Add(lastPiece))

@@ -422,7 +422,8 @@ func (r *request) readFraming() *refusal {
 // clientBody reads what the client sends, each piece within a time limit of its own.
 type clientBody struct {
 	rc      *fasthttp.RequestCtx
-	n       int64
+	n       atomic.Int64
+	ended   atomic.Bool // all has been read
 	aborted atomic.Bool
 }
 
@@ -444,6 +445,9 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	n, err := stream.Read(p)
-	b.n += int64(n)
+	b.n.Add(int64(n))
+	if err == io.EOF {
+		b.ended.Store(true)
+	}
 	return n, err
 }

@@ -166,6 +166,10 @@ func (s *Server) fail(r *request, why *refusal) {
 
 // sendBytes answers with a body in one piece and ends the request.
 func (s *Server) sendBytes(r *request, body []byte) {
+	if r.isUnread(r.rc.Response.ConnectionClose()) {
+		s.sendLast(r, &bodyStream{s: s, r: r, src: finalPiece(body)}, int64(len(body)))
+		return
+	}
 	r.rc.Response.SetBodyRaw(body)
 	n := int64(len(body))
 	if r.rc.IsHead() {
@@ -185,8 +189,9 @@ type source interface {
 // lengthUnknown for one whose end alone tells it. early says that the head goes first.
 func (s *Server) sendStream(r *request, src source, length int64, early bool) {
 	b := &bodyStream{s: s, r: r, src: src}
-	if length == lengthUnknown && !r.rc.Request.Header.IsHTTP11() {
-		s.sendUntilClose(r, b)
+	refused := r.rc.Response.StatusCode() >= http.StatusBadRequest // others may be meant to go both ways at once
+	if length == lengthUnknown && !r.rc.Request.Header.IsHTTP11() || refused && r.isUnread(false) {
+		s.sendLast(r, b, length)
 		return
 	}
 	s.conns.enter(r.conn, phaseBusy) // each piece has a time limit of its own
@@ -194,20 +199,38 @@ func (s *Server) sendStream(r *request, src source, length int64, early bool) {
 	r.rc.Response.SetBodyStream(b, int(length))
 }
 
-// sendUntilClose answers a client of HTTP/1.0, which knows no chunks: the end of the connection is the end of the body.
-func (s *Server) sendUntilClose(r *request, b *bodyStream) {
-	head := append([]byte("HTTP/1.1 "), strconv.Itoa(r.rc.Response.StatusCode())...)
-	head = append(append(append(append(head, ' '), http.StatusText(r.rc.Response.StatusCode())...), crlf...), r.buf...)
-	head = append(append(append(head, ": "...), s.viaValue...), "\r\nConnection: close\r\n\r\n"...)
+// sendLast answers with the last response of a connection: the client still sends a body that is not read, or knows no chunks
+// (HTTP/1.0), so that the end of the connection is the end of a body of unknown length.
+func (s *Server) sendLast(r *request, b *bodyStream, length int64) {
+	code, isHead := r.rc.Response.StatusCode(), r.rc.IsHead()
+	head := append([]byte("HTTP/1.1 "), strconv.Itoa(code)...)
+	head = append(append(append(append(head, ' '), http.StatusText(code)...), crlf...), r.buf...)
+	head = append(append(append(head, ": "...), s.viaValue...), crlf...)
+	if length != lengthUnknown && code != http.StatusNoContent && code != http.StatusNotModified {
+		head = appendLine(head, "Content-Length", strconv.FormatInt(length, 10))
+	}
+	head = append(head, "Connection: close\r\n\r\n"...)
+	unread := r.isUnread(true)
 	s.untilEnd.take(r.rc, func(c net.Conn) {
-		defer b.Close() // counts the request; what was left of the body is no fault of this side
-		if _, err := c.Write(head); err != nil {
-			return
-		}
-		if _, err := b.WriteTo(c); err != nil {
+		if err := s.writeLast(c, head, b, isHead); err != nil {
 			endBadly(c)
+		} else if unread {
+			Linger(c)
 		}
 	}, func() { _ = b.Close() })
+}
+
+// writeLast sends a response and ends its request.
+func (s *Server) writeLast(c net.Conn, head []byte, b *bodyStream, isHead bool) error {
+	defer b.Close() // what was left of the body is no fault of this side
+	if err := c.SetWriteDeadline(time.Now().Add(stallLimit)); err != nil {
+		return err
+	}
+	if _, err := c.Write(head); err != nil || isHead {
+		return err
+	}
+	_, err := b.WriteTo(c)
+	return err
 }
 
 // endBadly makes a connection that is about to be closed end with a reset, where it can, so that its peer does not take what
@@ -343,7 +366,7 @@ func (s *Server) finish(r *request, n int64) {
 	code := r.rc.Response.StatusCode()
 	in := int64(0)
 	if b, ok := r.body.Reader.(*clientBody); ok {
-		in = b.n
+		in = b.n.Load()
 	}
 	done := stats.Request{Result: r.out.result, Status: code, In: in, Out: n, TTFB: r.out.ttfb}
 	ofPeer := r.peer && r.trusted && s.cfg.Peers != nil // the server that the client talks to counts it

@@ -65,11 +65,8 @@ func join(client net.Conn, resp *response) (sent int64) {
 
 // halfClose passes the end of one direction on and gives the other a while to end as well.
 func halfClose(to, from net.Conn) {
-	if u, ok := to.(interface{ UnsafeConn() net.Conn }); ok {
-		to = u.UnsafeConn()
-	}
 	deadline := time.Now().Add(tunnelLinger)
-	if c, ok := to.(interface{ CloseWrite() error }); !ok || c.CloseWrite() != nil {
+	if !endWriting(to) {
 		deadline = time.Now()
 	}
 	_ = to.SetDeadline(deadline) // closed connections need none

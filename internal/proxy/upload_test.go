@@ -341,3 +341,43 @@ func TestUploadsKeepConnections(t *testing.T) {
 		t.Errorf("%d connections were opened upstream, want 1", ever)
 	}
 }
+
+// A client that sends all before it reads gets the answer of a request that was refused meanwhile: a reset would take it away.
+func TestARefusedUploadHearsWhy(t *testing.T) {
+	const size = 4 << 20
+	refused := func(c *call) bool {
+		c.write(reply("403 Forbidden", "Cache-Control: no-store\r\nConnection: close\r\n", "not here"))
+		_, _ = io.Copy(io.Discard, c.br) // until the proxy ends the connection
+		return false
+	}
+	framings := map[string]string{"Content-Length: " + strconv.Itoa(size): pattern(size), "Transfer-Encoding: chunked": chunked(pattern(size), 32<<10)}
+	tests := []struct {
+		name, lines string
+		want        int
+	}{
+		{"by the origin", "Host: www.cdn.test\r\n", 403},
+		{"for its host", "Host: example.com\r\n", 404},
+		{"for its head", "Host: www.cdn.test\r\nBad Name: x\r\n", 400},
+	}
+	for _, test := range tests {
+		for framing, body := range framings {
+			t.Run(test.name+", "+framing, func(t *testing.T) {
+				f := start(t, setup{}, refused)
+				c := f.connect()
+				c.send("PUT /a HTTP/1.1\r\n", test.lines, framing, "\r\n\r\n")
+				for rest := body; rest != ""; { // slower than the answer comes
+					n := min(len(rest), 256<<10)
+					c.send(rest[:n])
+					rest = rest[n:]
+					time.Sleep(time.Millisecond)
+				}
+				if a := c.read("PUT"); a.status != test.want || a.body == "" {
+					t.Errorf("= %d %q, %v, want %d", a.status, a.body, a.err, test.want)
+				}
+				if !c.closed() {
+					t.Error("the connection goes on")
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"time"
+)
+
+// A connection that is closed while its peer still sends ends with a reset, which may overtake the answer. So one whose request was
+// answered before its body was read is read on for a while (RFC 9112 §9.6).
+const (
+	lingerTime = 10 * time.Second // in all
+	lingerIdle = 2 * time.Second  // between two pieces
+)
+
+// WorthReading is how much of a request's body fasthttp reads behind an answer, so that the connection can go on.
+const WorthReading = 256 << 10
+
+// Linger ends the writing side of a connection and reads what still comes, until the peer has had time to take the answer in. The
+// connection is the caller's to close.
+func Linger(c net.Conn) {
+	end := time.Now().Add(lingerTime)
+	if !endWriting(c) {
+		return
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for now := time.Now(); now.Before(end); now = time.Now() {
+		if c.SetReadDeadline(now.Add(min(lingerIdle, end.Sub(now)))) != nil {
+			return
+		}
+		if _, err := c.Read(*buf); err != nil {
+			return
+		}
+	}
+}
+
+// endWriting tells the peer that nothing follows, and reports whether it could.
+func endWriting(c net.Conn) bool {
+	if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok { // fasthttp's, of a connection that it has handed over
+		c = u.UnsafeConn()
+	}
+	half, ok := c.(interface{ CloseWrite() error })
+	return ok && half.CloseWrite() == nil
+}
+
+// isUnread reports whether so much of the request's body is not read that its connection ends with the answer. closing says that it
+// does so anyway.
+func (r *request) isUnread(closing bool) bool {
+	if r.rc.RequestBodyStream() == nil {
+		return false
+	}
+	body, ok := r.body.Reader.(*clientBody)
+	if !ok {
+		body = &clientBody{}
+	}
+	if body.ended.Load() {
+		return false
+	}
+	length := int64(r.rc.Request.Header.ContentLength())
+	left := length - body.n.Load()
+	return length < 0 || left > WorthReading || closing && left > 0
+}
+
+// finalPiece is a body that is here whole.
+type finalPiece []byte
+
+func (p finalPiece) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(p)
+	return int64(n), err
+}
+
+func (finalPiece) Close() error { return nil }
