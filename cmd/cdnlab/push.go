@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,7 @@ a strong ETag. The command returns when every node that is alive has everything,
 	}
 	f := cmd.Flags()
 	f.StringVar(&spec.To, "to", "", "a `place or tier`: hubs, edges, the name of a hub, an edge or a city; default everywhere")
-	f.StringVar(&spec.Wait, "for", "5s", "how `long` to wait until everything is there; 0 does not wait")
+	wait := f.Duration("for", 5*time.Second, "how long to wait until everything is there; 0 does not wait")
 	out := outputFlag(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.connect()
@@ -37,7 +38,7 @@ a strong ETag. The command returns when every node that is alive has everything,
 			return err
 		}
 		spec.URLs = args
-		waits := spec.Wait != "0" && spec.Wait != "0s"
+		spec.Wait = wait.String()
 		body, err := json.Marshal(spec)
 		if err != nil {
 			return err
@@ -62,7 +63,7 @@ a strong ETag. The command returns when every node that is alive has everything,
 					without = append(without, n.Node)
 				}
 			}
-			if !waits {
+			if *wait == 0 {
 				fmt.Fprintf(text, "%s: under way\n", o.URL)
 				continue
 			}

@@ -34,12 +34,11 @@ type Upstream struct {
 	stats  *stats.Node
 	pushes *rate.Limiter // of bytes of what is pushed; nil for none
 	ended  context.Context
-	end    func()
+	end    func()          // of Close
 
-	mu     sync.Mutex // guards the fields below
-	idle   []*upConn  // the one used last at the end
-	open   map[*upConn]bool
-	closed bool
+	mu   sync.Mutex // guards the fields below, and end
+	idle []*upConn  // the one used last at the end
+	open map[*upConn]bool
 }
 
 // upConn is a connection to an upstream server. One exchange at a time uses it.
@@ -91,7 +90,7 @@ func (u *Upstream) get(ctx context.Context, fresh bool, now time.Time) (*upConn,
 	}
 	c := newUpConn(raw)
 	u.mu.Lock()
-	closed := u.closed
+	closed := u.ended.Err() != nil
 	if !closed {
 		u.open[c] = true
 	}
@@ -145,7 +144,7 @@ func (u *Upstream) put(c *upConn, keep bool, now time.Time) {
 	c.used = true
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !keep || u.closed || len(u.idle) >= maxIdle {
+	if !keep || u.ended.Err() != nil || len(u.idle) >= maxIdle {
 		u.closeLocked(c)
 		return
 	}
@@ -176,7 +175,6 @@ func (u *Upstream) forget() {
 func (u *Upstream) Close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.closed = true
 	u.end()
 	u.idle = nil
 	for c := range u.open {
