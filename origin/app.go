@@ -55,7 +55,8 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, start: a.s.cfg.Now(), now: a.s.cfg.Now, position: at}
 	body := &countedBody{ReadCloser: r.Body}
 	r.Body = body
-	defer func() { a.count(rec, body.n) }() // a broken transfer ends in a panic that net/http expects
+	defer func() { a.count(rec, body.n.Load()) }()       // a broken transfer ends in a panic that net/http expects
+	_ = http.NewResponseController(w).EnableFullDuplex() // never fails with HTTP/1
 	host := hostName(r.Host)
 	site := a.s.sites[host]
 	switch {

@@ -61,6 +61,43 @@ func TestEventsArriveOneByOne(t *testing.T) {
 	}
 }
 
+// An app may answer what has come of a body while the rest is on its way.
+func TestBodiesGoBothWaysAtOnce(t *testing.T) {
+	l := startApp(t, func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex() // never fails with HTTP/1
+		for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+			fmt.Fprintf(w, "%s!\n", lines.Text())
+			_ = control.Flush()
+		}
+	})
+	for name, length := range map[string]int64{"chunked": -1, "known length": 12} {
+		body, client := io.Pipe()
+		r, err := http.NewRequest(http.MethodPost, "http://"+testSite+"/", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength = length
+		go func() { _, _ = io.WriteString(client, "word\n") }()
+		resp, err := l.client.Do(r)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		answers := bufio.NewReader(resp.Body)
+		for _, next := range []string{"more\n", "x\n"} {
+			if line, err := answers.ReadString('\n'); err != nil || !strings.HasSuffix(line, "!\n") {
+				t.Fatalf("%s: %q, %v, want the word back", name, line, err)
+			}
+			_, _ = io.WriteString(client, next) // only once the one before is back
+		}
+		_ = client.Close()
+		if rest, err := io.ReadAll(answers); err != nil || string(rest) != "x!\n" {
+			t.Errorf("%s: the last answer = %q, %v", name, rest, err)
+		}
+		_ = resp.Body.Close()
+	}
+}
+
 func TestInterimResponsesPass(t *testing.T) {
 	l := startApp(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")

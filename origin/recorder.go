@@ -3,6 +3,7 @@ package origin
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,11 +51,11 @@ func (r *recorder) finalStatus() int {
 // countedBody counts what is read of a request's body.
 type countedBody struct {
 	io.ReadCloser
-	n int64
+	n atomic.Int64 // the transport may read beyond the answer
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.n += int64(n)
+	b.n.Add(int64(n))
 	return n, err
 }

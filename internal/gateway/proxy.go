@@ -81,7 +81,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, why, status)
 		return
 	}
-	w.Header()["Content-Type"] = nil // no type is guessed for a response that has none
+	_ = http.NewResponseController(w).EnableFullDuplex() // never fails with HTTP/1
+	w.Header()["Content-Type"] = nil                     // no type is guessed for a response that has none
 	if !r.ProtoAtLeast(1, 1) {
 		defer resetBroken(r)
 	}

@@ -213,6 +213,39 @@ func TestProxyKeepsTheResponse(t *testing.T) {
 	}
 }
 
+// A server may answer what has come of a body while the rest is on its way.
+func TestBodiesGoBothWaysAtOnce(t *testing.T) {
+	n := start(t, newAuthority(t, addresses("127.3.1.1")))
+	n.edge("paris-1", func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex() // never fails with HTTP/1
+		for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+			fmt.Fprintf(w, "%s!\n", lines.Text())
+			_ = control.Flush()
+		}
+	})
+	conn := n.dial("tcp", n.city)
+	if _, err := io.WriteString(conn, "POST http://www.cdn.test/ HTTP/1.1\r\nHost: www.cdn.test\r\nContent-Length: 12\r\n\r\nword\n"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(resp.Body)
+	for _, next := range []string{"more\n", "x\n"} {
+		if line, err := answers.ReadString('\n'); err != nil || !strings.HasSuffix(line, "!\n") {
+			t.Fatalf("%q, %v, want the word back", line, err)
+		}
+		if _, err := io.WriteString(conn, next); err != nil { // only once the one before is back
+			t.Fatal(err)
+		}
+	}
+	if rest, err := io.ReadAll(answers); err != nil || string(rest) != "x!\n" {
+		t.Errorf("the last answer = %q, %v", rest, err)
+	}
+}
+
 func TestABrokenResponseIsNotTakenForWhole(t *testing.T) {
 	for _, version := range []string{"1.0", "1.1"} {
 		n := start(t, newAuthority(t, addresses("127.3.1.1")))
