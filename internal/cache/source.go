@@ -33,7 +33,7 @@ func (s *Store) Open(o *Object, part httpcache.Span) (Source, error) {
 		}
 		return nil, err
 	}
-	return &fileBody{f, end - part.First}, nil
+	return &fileBody{f, end - part.First, s.tier.files, r.file}, nil
 }
 
 // lose forgets an object whose file is gone.
@@ -47,8 +47,10 @@ func (s *Store) lose(o *Object) {
 
 // fileBody is a part of a file.
 type fileBody struct {
-	f    *os.File
-	left int64
+	f     *os.File
+	left  int64
+	files *disk.Store
+	file  *disk.Object
 }
 
 // WriteTo implements io.WriterTo. A w that is an io.ReaderFrom may have the kernel send the bytes.
@@ -62,4 +64,10 @@ func (b *fileBody) WriteTo(w io.Writer) (int64, error) {
 }
 
 // Close implements io.Closer.
-func (b *fileBody) Close() error { return b.f.Close() }
+func (b *fileBody) Close() error {
+	if b.f != nil {
+		b.files.Release(b.file, b.f)
+		b.f = nil
+	}
+	return nil
+}

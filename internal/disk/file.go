@@ -306,11 +306,11 @@ func (s *Store) unreadable(o *Object, err error) error {
 	return err
 }
 
-// Open opens an object that Get or Put has returned, for reading its body up to Size. The chunks that bytes from off up to end are
-// in are checked, unless they have been before.
+// Open opens an object that Get or Put has returned, for reading its body from off up to Size; Release takes the file back. The chunks
+// that bytes from off up to end are in are checked, unless they have been before.
 func (s *Store) Open(o *Object, off, end int64) (*os.File, error) {
 	s.seek()
-	f, err := os.Open(s.path(o))
+	f, err := s.open(o)
 	if err != nil {
 		return nil, s.missing(o, err)
 	}
@@ -324,11 +324,9 @@ func (s *Store) Open(o *Object, off, end int64) (*os.File, error) {
 		}
 		o.checked.Or(1 << i)
 	}
-	if off > 0 {
-		if _, err := f.Seek(off, io.SeekStart); err != nil {
-			_ = f.Close() // it was read only
-			return nil, err
-		}
+	if _, err := f.Seek(off, io.SeekStart); err != nil {
+		_ = f.Close() // it was read only
+		return nil, err
 	}
 	return f, nil
 }

@@ -66,6 +66,7 @@ type Store struct {
 	damaged   uint64
 	era       uint64   // counts calls of Clear
 	doomed    []string // files that unlock removes
+	kept      kept     // of those in the index
 	last      uint64   // version given out
 	closed    bool
 }
@@ -121,7 +122,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Eviction == "" {
 		cfg.Eviction = "lru"
 	}
-	s := &Store{cfg: cfg, ended: make(chan struct{}), index: map[id]*Object{}, gone: map[name]struct{}{}}
+	s := &Store{cfg: cfg, ended: make(chan struct{}), index: map[id]*Object{}, gone: map[name]struct{}{}, kept: newKept()}
 	if err := s.newPolicy(); err != nil {
 		return nil, fmt.Errorf("open cache on disk: %w", err)
 	}
@@ -151,6 +152,7 @@ func (s *Store) Close() {
 	if !s.closed {
 		s.closed = true
 		close(s.ended)
+		s.kept.closeAll()
 	}
 	s.mu.Unlock()
 	s.tasks.Wait()
@@ -260,6 +262,7 @@ func (s *Store) addLocked(o *Object) {
 	case ok && old.version == o.version: // a list has named it before Put was through: the file is the same
 		s.policy.Remove(&old.node)
 		s.bytes -= old.length
+		s.kept.close(old)
 		delete(s.index, o.id)
 	case ok:
 		s.removeLocked(old)
@@ -286,6 +289,7 @@ func (s *Store) removeLocked(o *Object) {
 func (s *Store) goneLocked(o *Object) {
 	delete(s.index, o.id)
 	s.bytes -= o.length
+	s.kept.close(o)
 	s.doomLocked(o)
 }
 
@@ -375,6 +379,7 @@ func (s *Store) Clear() error {
 		return fmt.Errorf("clear cache on disk: %w", err)
 	}
 	clear(s.index)
+	s.kept.closeAll()
 	s.bytes = 0
 	s.era++
 	s.scannedLocked()

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -61,7 +62,7 @@ func read(s *Store, key string) (record string, body []byte, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	defer f.Close()
+	defer s.Release(e.Object, f)
 	body = make([]byte, e.Size)
 	_, err = io.ReadFull(f, body)
 	return string(e.Record), body, err
@@ -272,6 +273,91 @@ func TestOnlyWhatIsAskedForIsChecked(t *testing.T) {
 	}
 }
 
+// openFiles counts what the process has open below a directory.
+func openFiles(t *testing.T, dir string) (n int) {
+	t.Helper()
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if target, err := os.Readlink(fd); err == nil && strings.HasPrefix(target, dir) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestFilesAreKeptOpen(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, nil)
+	held := func(what string, want int) {
+		t.Helper()
+		if got := openFiles(t, filepath.Join(dir, "objects")); got != want {
+			t.Errorf("%s: %d files are open, want %d", what, got, want)
+		}
+	}
+	o := put(t, s, "k", "r", noise(1, 3<<20))
+	var files []*os.File
+	for _, off := range []int64{0, 1 << 20} { // two readers at a time
+		f, err := s.Open(o, off, 3<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	for _, f := range files {
+		s.Release(o, f)
+	}
+	held("after two readers", 2)
+	f, err := s.Open(o, 2<<20, 3<<20)
+	if err != nil || !slices.Contains(files, f) {
+		t.Fatalf("the next reader gets %p, %v, want one of %p", f, err, files)
+	}
+	rest, err := io.ReadAll(f)
+	if err != nil || !bytes.HasPrefix(rest, noise(1, 3<<20)[2<<20:]) {
+		t.Errorf("what it reads is not what lies at 2 MiB, %v", err)
+	}
+	put(t, s, "k", "r", noise(2, 2<<20))
+	held("replaced, with a reader", 1)
+	s.Release(o, f)
+	held("replaced", 0)
+
+	for i := range maxKept + 10 {
+		o = put(t, s, fmt.Sprint(i), "r", noise(uint64(i), 10_000))
+		f, err := s.Open(o, 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Release(o, f)
+	}
+	held("many objects", maxKept)
+	files = files[:0]
+	for range maxKept + 10 {
+		f, err := s.Open(o, 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	for _, f := range files {
+		s.Release(o, f)
+	}
+	held("many readers of one", maxKept)
+	if err := s.Clear(); err != nil {
+		t.Fatal(err)
+	}
+	held("cleared", 0)
+
+	o = put(t, s, "k", "r", noise(1, 2<<20))
+	if f, err = s.Open(o, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	s.Release(o, f)
+	held("closed", 0)
+}
+
 func TestTheBudgetHolds(t *testing.T) {
 	dir := t.TempDir()
 	change := func(c *Config) { c.Budget = 1 << 20 }
@@ -314,7 +400,7 @@ func TestAnOldListBringsNothingBack(t *testing.T) {
 	s := open(t, dir, nil)
 	put(t, s, "k", "r", []byte("x"))
 	s.Close()
-	s = &Store{cfg: s.cfg, index: map[id]*Object{}, gone: map[name]struct{}{}} // one that has scanned nothing yet
+	s = &Store{cfg: s.cfg, index: map[id]*Object{}, gone: map[name]struct{}{}, kept: newKept()} // one that has scanned nothing yet
 	if err := s.newPolicy(); err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +419,7 @@ func TestAnOldListBringsNothingBack(t *testing.T) {
 // unscanned is a store that has not looked at its directory.
 func unscanned(t *testing.T, cfg Config) *Store {
 	t.Helper()
-	s := &Store{cfg: cfg, index: map[id]*Object{}, gone: map[name]struct{}{}}
+	s := &Store{cfg: cfg, index: map[id]*Object{}, gone: map[name]struct{}{}, kept: newKept()}
 	if err := s.newPolicy(); err != nil {
 		t.Fatal(err)
 	}
