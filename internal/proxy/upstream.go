@@ -34,7 +34,7 @@ type Upstream struct {
 	stats  *stats.Node
 	pushes *rate.Limiter // of bytes of what is pushed; nil for none
 	ended  context.Context
-	end    func()          // of Close
+	end    func() // of Close
 
 	mu   sync.Mutex // guards the fields below, and end
 	idle []*upConn  // the one used last at the end
