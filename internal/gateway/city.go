@@ -58,27 +58,42 @@ func (c *city) subnet() *dns.EDNS0_SUBNET {
 	return &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: family, SourceNetmask: uint8(network.Bits()), Address: network.Masked().Addr().AsSlice()}
 }
 
-// exchange asks the DNS servers in turn, the one that answered last first. It gives up on a server that is silent or fails.
+// exchange asks the DNS servers in turn, the one that answered last first. One that fails is not asked again.
 func (c *city) exchange(ctx context.Context, q *dns.Msg, network string) (*dns.Msg, error) {
 	if len(c.servers) == 0 {
 		return nil, errors.New("the lab has no DNS server")
 	}
 	first := int(c.good.Load())
+	left := make([]int, len(c.servers))
+	for i := range left {
+		left[i] = (first + i) % len(left)
+	}
 	var failures []error
-	for i := range c.servers {
-		at := (first + i) % len(c.servers)
-		resp, err := ask(ctx, network, c.servers[at], q)
-		switch {
-		case err != nil:
-			failures = append(failures, err)
-		case resp.Rcode == dns.RcodeServerFailure:
-			failures = append(failures, fmt.Errorf("%s answered SERVFAIL", c.servers[at]))
-		default:
-			c.good.Store(int32(at))
-			return resp, nil
+	for _, turn := range turns {
+		var silent []int
+		for _, at := range left {
+			resp, err := ask(ctx, network, c.servers[at], q, turn)
+			switch {
+			case err != nil && isTimeout(err) && ctx.Err() == nil:
+				silent = append(silent, at)
+				failures = append(failures, err)
+			case err != nil:
+				failures = append(failures, err)
+			case resp.Rcode == dns.RcodeServerFailure:
+				failures = append(failures, fmt.Errorf("%s answered SERVFAIL", c.servers[at]))
+			default:
+				c.good.Store(int32(at))
+				return resp, nil
+			}
 		}
+		left = silent
 	}
 	return nil, fmt.Errorf("no DNS server answers: %w", errors.Join(failures...))
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // resolve finds the servers that a client of the city connects to for a host, in the order of the answer.
@@ -153,7 +168,7 @@ func (c *city) resolveByName(ctx context.Context, host string) ([]netip.AddrPort
 }
 
 func askServers(ctx context.Context, url string) ([]topology.NodeName, error) {
-	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, turns[len(turns)-1])
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -12,15 +12,16 @@ import (
 	"github.com/miekg/dns"
 )
 
-const (
-	exchangeTimeout = 400 * time.Millisecond // for an answer of one DNS server before the next is asked
-	udpSize         = 1232                   // DNS flag day 2020
-)
+const udpSize = 1232 // DNS flag day 2020
+
+// turns are how long one DNS server has for its answer before the next is asked: each once, and those that were silent once more with
+// longer time, in all less than the 5 s that clients wait for their resolver. A datagram may be lost, and a busy machine late.
+var turns = [...]time.Duration{400 * time.Millisecond, 1600 * time.Millisecond}
 
 // ask asks one DNS server. What does not answer the query is no reply (RFC 5452 §9.1): on UDP, where anybody can send it, ask
 // waits on for one that does; on TCP it is an error.
-func ask(ctx context.Context, network string, server netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+func ask(ctx context.Context, network string, server netip.AddrPort, q *dns.Msg, timeout time.Duration) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	d := net.Dialer{}
 	raw, err := d.DialContext(ctx, network, server.String())

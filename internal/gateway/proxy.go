@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"strings"
@@ -193,8 +191,7 @@ func (p *proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p.gateway.cfg.Log.Warn("request through the gateway", "url", r.RequestURI, "error", err)
 	status := http.StatusBadGateway
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
+	if isTimeout(err) {
 		status = http.StatusGatewayTimeout
 	}
 	http.Error(w, fmt.Sprintf("no server answered for %s: %v", r.URL.Host, err), status)

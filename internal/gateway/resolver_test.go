@@ -4,8 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -180,6 +180,22 @@ func TestResolverFailsOver(t *testing.T) {
 	})
 }
 
+// TestResolverAsksASilentServerAgain has the only server lose the first query.
+func TestResolverAsksASilentServerAgain(t *testing.T) {
+	for _, network := range []string{"udp", "tcp"} {
+		var lost atomic.Bool
+		n := start(t, newAuthority(t, func(network string, q *dns.Msg) *dns.Msg {
+			if !lost.Swap(true) {
+				return nil
+			}
+			return addresses("127.3.1.1")(network, q)
+		}))
+		if resp := n.ask(network, question("www.cdn.test.", dns.TypeA)); len(resp.Answer) != 1 {
+			t.Errorf("answer by %s = %v, want one address", network, resp)
+		}
+	}
+}
+
 // TestResolverIgnoresForeignReplies sends what an attacker or a late answer would be in front of the right answer.
 func TestResolverIgnoresForeignReplies(t *testing.T) {
 	forge := func(change func(*dns.Msg)) func(*dns.Msg) []byte {
@@ -211,39 +227,39 @@ func TestResolverIgnoresForeignReplies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
 			n := start(t, &authority{addr: conn.LocalAddr().(*net.UDPAddr).AddrPort()})
-			got := make(chan *dns.Msg, 1)
+			ended := make(chan struct{})
 			go func() {
-				client := dns.Client{Timeout: patience}
-				resp, _, err := client.Exchange(question("www.cdn.test.", dns.TypeA), n.udp)
-				if err != nil {
-					t.Error(err)
+				defer close(ended)
+				buf := make([]byte, 4096)
+				for {
+					size, from, err := conn.ReadFrom(buf)
+					if err != nil {
+						return // closed
+					}
+					q := new(dns.Msg)
+					if err := q.Unpack(buf[:size]); err != nil {
+						t.Error(err)
+						return
+					}
+					right, err := addresses("127.3.1.1")("udp", q).Pack()
+					if err != nil {
+						t.Error(err)
+					}
+					for _, b := range [][]byte{forged(q), right} {
+						if _, err := conn.WriteTo(b, from); err != nil {
+							t.Error(err)
+						}
+					}
 				}
-				got <- resp
 			}()
-			buf := make([]byte, 4096)
-			if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-				t.Fatal(err)
-			}
-			size, from, err := conn.ReadFrom(buf)
+			client := dns.Client{Timeout: patience}
+			resp, _, err := client.Exchange(question("www.cdn.test.", dns.TypeA), n.udp)
+			conn.Close()
+			<-ended
 			if err != nil {
 				t.Fatal(err)
 			}
-			q := new(dns.Msg)
-			if err := q.Unpack(buf[:size]); err != nil {
-				t.Fatal(err)
-			}
-			right, err := addresses("127.3.1.1")("udp", q).Pack()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, b := range [][]byte{forged(q), right} {
-				if _, err := conn.WriteTo(b, from); err != nil {
-					t.Fatal(err)
-				}
-			}
-			resp := <-got
 			if resp == nil || len(resp.Answer) != 1 || resp.Answer[0].(*dns.A).A.String() != "127.3.1.1" {
 				t.Errorf("answer = %v, want 127.3.1.1 of the second reply", resp)
 			}
