@@ -21,7 +21,8 @@ import (
 const (
 	answerKept  = time.Second // how long users of a city share a DNS answer
 	dialTimeout = 10 * time.Second
-	dnsTimeout  = 2 * time.Second
+	dnsTimeout  = 5 * time.Second // for each of dnsTries, as resolv.conf(5) has it
+	dnsTries    = 2
 )
 
 // city is the clients in one place: they have its addresses and its resolver.
@@ -109,10 +110,15 @@ func (c *city) forget(site string) {
 }
 
 func (c *city) ask(ctx context.Context, site string) ([]netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
-	defer cancel()
-	var client dns.Client
-	m, _, err := client.ExchangeContext(ctx, new(dns.Msg).SetQuestion(dns.Fqdn(site), dns.TypeA), c.place.Resolver.String())
+	client := dns.Client{Timeout: dnsTimeout}
+	var m *dns.Msg
+	var err error
+	for range dnsTries {
+		m, _, err = client.ExchangeContext(ctx, new(dns.Msg).SetQuestion(dns.Fqdn(site), dns.TypeA), c.place.Resolver.String())
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("resolve %s in %s: %w", site, c.place.Name, err)
 	}
