@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 // Limits of scripts: what hangs fails its script, and a process that does leaves its goroutines in the script's output.
 const (
-	processLimit = 2 * time.Minute // counted from the start of all scripts
+	processLimit = 5 * time.Minute // counted from the start of all scripts
 	waitLimit    = 30 * time.Second
 )
 
