@@ -76,7 +76,7 @@ func run(t testing.TB, change func(*Config)) *running {
 
 func exchange(t testing.TB, network, addr string, q *dns.Msg) *dns.Msg {
 	t.Helper()
-	c := dns.Client{Net: network, Timeout: 5 * time.Second}
+	c := dns.Client{Net: network, Timeout: 30 * time.Second}
 	m, _, err := c.Exchange(q, addr)
 	if err != nil {
 		t.Fatalf("%s: %v", network, err)
@@ -122,7 +122,7 @@ func bound(from string) *net.Dialer {
 func TestSourceAddressOverSockets(t *testing.T) {
 	s := run(t, nil)
 	for from, want := range map[string]string{"127.102.0.7": "127.3.2.1", "127.103.9.9": "127.3.3.1"} {
-		c := dns.Client{Net: "udp", Timeout: 5 * time.Second, Dialer: bound(from)}
+		c := dns.Client{Net: "udp", Timeout: 30 * time.Second, Dialer: bound(from)}
 		m, _, err := c.Exchange(queryFor("www.cdn.test.", dns.TypeA), s.udp)
 		if err != nil {
 			t.Skipf("this machine does not own %s: %v", from, err)
@@ -178,7 +178,7 @@ func TestManyQueriesOnOneTCPConnection(t *testing.T) {
 			}
 		}
 	}()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	co := dns.Conn{Conn: c}
@@ -200,7 +200,7 @@ func TestTCPConnectionsThatAreClosed(t *testing.T) {
 		if _, err := c.Write(raw); err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(idleTCP * 4 / 5))
 		if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("%s: Read = %d, %v, want the end of the connection", name, n, err)
 		}
@@ -223,7 +223,7 @@ func TestOneConnectionTooManyIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(idleTCP * 4 / 5))
 	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("Read = %v, want the server to close the connection", err)
 	}

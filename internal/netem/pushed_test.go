@@ -18,7 +18,7 @@ func pushedPair(t *testing.T, p Params) (client, server net.Conn, l *Link) {
 
 // TestPushedWritesCrossTogether writes again and again without waiting: all set out at once, and come in their order.
 func TestPushedWritesCrossTogether(t *testing.T) {
-	const rtt, n = 200 * time.Millisecond, 20
+	const rtt, n = 200 * time.Millisecond, 250 // one after another they would take 25 s
 	client, server, _ := pushedPair(t, Params{RTT: rtt})
 	began := time.Now()
 	for i := range n {
@@ -37,11 +37,11 @@ func TestPushedWritesCrossTogether(t *testing.T) {
 			t.Fatalf("they come as %v", got)
 		}
 	}
-	if wrote > n*rtt/4 {
+	if wrote > n*rtt/5 {
 		t.Errorf("%d writes took %v: each waits until it has crossed", n, wrote)
 	}
-	if took < rtt/2 || took > n*rtt/4 {
-		t.Errorf("they have come after %v, want half of %v and little more", took, rtt)
+	if took < rtt/2 || took > n*rtt/5 {
+		t.Errorf("they have come after %v, want half of %v and no multiple of it", took, rtt)
 	}
 }
 
@@ -66,7 +66,7 @@ func TestPushedWritesAreHeldUpByAnEndThatDoesNotRead(t *testing.T) {
 func TestPushedWritesMeetTheEnd(t *testing.T) {
 	client, server, _ := pushedPair(t, Params{RTT: time.Millisecond})
 	_ = server.Close() // its peer is to find out
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		if _, err := client.Write([]byte("x")); err != nil {
 			return
 		}
