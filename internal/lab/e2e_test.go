@@ -313,7 +313,8 @@ func (c *cdn) kill(name string) {
 
 // fetch gets a path as a client that resolves anew: from the first server of the DNS answer.
 func (c *cdn) fetch(path string) (server string, err error) {
-	answer, err := dns.Exchange(new(dns.Msg).SetQuestion("www.cdn.test.", dns.TypeA), fmt.Sprintf("127.0.0.1:%d", c.ports[1]))
+	resolver := dns.Client{Timeout: patience}
+	answer, _, err := resolver.Exchange(new(dns.Msg).SetQuestion("www.cdn.test.", dns.TypeA), fmt.Sprintf("127.0.0.1:%d", c.ports[1]))
 	if err != nil {
 		return "dns", err
 	}
@@ -321,7 +322,7 @@ func (c *cdn) fetch(path string) (server string, err error) {
 		return "dns", fmt.Errorf("no answer: %v", answer)
 	}
 	server = answer.Answer[0].(*dns.A).A.String()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	u := url.URL{Scheme: "http", Host: net.JoinHostPort(server, fmt.Sprint(c.ports[0])), Path: path}
 	req, err := http.NewRequest("GET", u.String(), nil)
 	if err != nil {

@@ -15,7 +15,7 @@ func TestADNSServerThatIsDownIsNotMissed(t *testing.T) {
 	l := startLab(t, "three-continents")
 	place, _ := l.Plan().Place("tokyo")
 	ask := func(server, network string) error {
-		c := dns.Client{Net: network}
+		c := dns.Client{Net: network, Timeout: patience}
 		answer, _, err := c.ExchangeContext(t.Context(), new(dns.Msg).SetQuestion(l.site+".", dns.TypeA), server)
 		if err != nil {
 			return err
