@@ -116,7 +116,8 @@ func poll(done func() bool) bool {
 // nextPort counts upwards from a place of this process's own, below the range that the kernel takes outgoing ports from.
 var nextPort atomic.Int64
 
-// freePort returns a port that no loopback address uses.
+// freePort returns a port that no loopback address uses, and keeps it until the test ends: whoever else looks for one, as an experiment
+// does, finds it in use at an address where no node is.
 func freePort(t *testing.T) int {
 	nextPort.CompareAndSwap(0, int64(10_000+os.Getpid()*97%15_000))
 	for range 1000 {
@@ -131,7 +132,10 @@ func freePort(t *testing.T) int {
 			continue
 		}
 		udp.Close()
-		return port
+		if kept, err := net.Listen("tcp", fmt.Sprintf("127.255.255.254:%d", port)); err == nil {
+			t.Cleanup(func() { kept.Close() })
+			return port
+		}
 	}
 	t.Fatal("no free port")
 	return 0

@@ -105,7 +105,8 @@ func startLabWith(t *testing.T, preset string, opt lab.Options, sets ...string) 
 var nextPort atomic.Int64
 
 // freePorts finds ports that no loopback address uses, below those that the kernel gives to outgoing connections. It counts
-// upwards from a place of this process's own.
+// upwards from a place of this process's own, and keeps each port until the test ends: whoever else looks for one finds it in use at
+// an address where no node is.
 func freePorts(t *testing.T, n int) (ports []uint16) {
 	t.Helper()
 	nextPort.CompareAndSwap(0, int64(10_000+os.Getpid()*97%15_000))
@@ -120,8 +121,12 @@ func freePorts(t *testing.T, n int) (ports []uint16) {
 		}
 		udp, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
 		tcp.Close()
-		if err == nil {
-			udp.Close()
+		if err != nil {
+			continue
+		}
+		udp.Close()
+		if kept, err := net.Listen("tcp", fmt.Sprintf("127.255.255.254:%d", port)); err == nil {
+			t.Cleanup(func() { kept.Close() })
 			ports = append(ports, uint16(port))
 		}
 	}
