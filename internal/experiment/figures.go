@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -100,25 +101,22 @@ func ratio(part, whole float64) Number {
 	return Number(part / whole)
 }
 
-// between is what was counted between two times: those of the readings next to them. What was pushed is that of all time up to the later one.
+// between is what was counted between two times, by the readings nearest to them: one is made a little after it is due. What was pushed is
+// that of all time up to the later one.
 func (r *record) between(from, until time.Duration) Counters {
 	if len(r.readings) == 0 {
 		return Counters{}
 	}
-	first, last := r.readings[0], r.readings[len(r.readings)-1]
-	for _, x := range r.readings {
-		if x.at <= from {
-			first = x
-		}
-	}
+	first, last := r.nearest(from), r.readings[len(r.readings)-1]
 	if until > 0 {
-		for _, x := range slices.Backward(r.readings) {
-			if x.at >= until {
-				last = x
-			}
-		}
+		last = r.nearest(until)
 	}
 	return Counters{last.HubRequests - first.HubRequests, last.HubHits - first.HubHits, last.OriginRequests - first.OriginRequests, last.Pushed, last.Vain}
+}
+
+// nearest is the reading next to a time.
+func (r *record) nearest(at time.Duration) reading {
+	return slices.MinFunc(r.readings, func(a, b reading) int { return cmp.Compare((a.at - at).Abs(), (b.at - at).Abs()) })
 }
 
 func mean(sorted []time.Duration) Number {

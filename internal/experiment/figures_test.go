@@ -9,7 +9,8 @@ import (
 	"cdnlab/topology"
 )
 
-// seen is a run of ten seconds: ten requests a second from a and b in turn, hits from second 5 on, errors in second 7.
+// seen is a run of ten seconds: ten requests a second from a and b in turn, hits from second 5 on, errors in second 7. The counters are
+// read ever later than they are to be.
 func seen() *record {
 	r := &record{}
 	for i := range 100 {
@@ -27,7 +28,7 @@ func seen() *record {
 	}
 	for i := range 11 {
 		n := uint64(i)
-		r.readings = append(r.readings, reading{time.Duration(i) * time.Second, Counters{HubRequests: 10 * n, HubHits: 5 * n, OriginRequests: 2 * n}})
+		r.readings = append(r.readings, reading{time.Duration(i) * 1010 * time.Millisecond, Counters{HubRequests: 10 * n, HubHits: 5 * n, OriginRequests: 2 * n}})
 	}
 	return r
 }
