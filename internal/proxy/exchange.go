@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -266,6 +267,9 @@ type rolling struct {
 func (r rolling) Write(p []byte) (int, error) {
 	if err := r.SetWriteDeadline(time.Now().Add(r.limit)); err != nil {
 		return 0, err
+	}
+	if r.halted.Load() {
+		return 0, os.ErrDeadlineExceeded
 	}
 	return r.Conn.Write(p)
 }

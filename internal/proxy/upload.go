@@ -103,11 +103,18 @@ func (u *upload) stop() {
 	if u == nil || u.hasEnded() {
 		return
 	}
-	_ = u.conn.Conn.Close() // what was sent must not look complete
-	if !u.last.Load() {     // else nothing is being read: the client's connection may go on
+	if u.last.Load() { // nothing is being read: the client's connection may go on, and this one if all was written, heard of or not
+		u.conn.halt()
+		<-u.done
+		if u.err == nil {
+			u.conn.halted.Store(false)
+			return
+		}
+	} else {
+		_ = u.conn.Conn.Close() // what was sent must not look complete
 		u.body.abort()
+		<-u.done
 	}
-	<-u.done
 	u.err = errUpload // an error of the client's would be of this side's making
 }
 

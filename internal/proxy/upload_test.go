@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -339,6 +340,57 @@ func TestUploadsKeepConnections(t *testing.T) {
 	}
 	if _, ever := f.origin().connections(); ever != 1 {
 		t.Errorf("%d connections were opened upstream, want 1", ever)
+	}
+}
+
+// unheard is a connection on which the write of an upload's end returns only when writing is to end: the answer overtakes it.
+type unheard struct {
+	net.Conn
+	halted chan struct{}
+	halt   func()
+}
+
+func newUnheard(c net.Conn) net.Conn {
+	halted := make(chan struct{})
+	return &unheard{c, halted, sync.OnceFunc(func() { close(halted) })}
+}
+
+func (u *unheard) Write(p []byte) (int, error) {
+	n, err := u.Conn.Write(p)
+	if strings.HasSuffix(string(p), "end") || strings.HasSuffix(string(p), "0\r\n\r\n") {
+		<-u.halted
+	}
+	return n, err
+}
+
+func (u *unheard) SetWriteDeadline(t time.Time) error {
+	if t.Before(time.Now()) {
+		u.halt()
+	}
+	return u.Conn.SetWriteDeadline(t)
+}
+
+func (u *unheard) Close() error {
+	u.halt()
+	return u.Conn.Close()
+}
+
+func TestAnAnswerThatOvertakesTheWriteOfTheEndKeepsTheConnection(t *testing.T) {
+	body := pattern(10_000) + "end"
+	for framing, framed := range map[string]string{"Content-Length: 10003": body, "Transfer-Encoding: chunked": chunked(body, 5000)} {
+		t.Run(framing, func(t *testing.T) {
+			f := start(t, setup{wrap: newUnheard}, echo)
+			c := f.connect()
+			for range 3 {
+				c.send("POST /a HTTP/1.1\r\nHost: www.cdn.test\r\n", framing, "\r\n\r\n", framed)
+				if a := c.read("POST"); a.body != body {
+					t.Fatalf("= %d, %d bytes, %v", a.status, len(a.body), a.err)
+				}
+			}
+			if _, ever := f.origin().connections(); ever != 1 {
+				t.Errorf("%d connections were opened upstream, want 1", ever)
+			}
+		})
 	}
 }
 

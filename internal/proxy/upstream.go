@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -50,6 +51,8 @@ type upConn struct {
 	used  bool            // an earlier exchange went well on it
 	since time.Time       // when it became idle
 	until time.Time       // the read deadline, as it was last set
+
+	halted atomic.Bool // nothing more of the request is to be written
 }
 
 func newUpConn(conn net.Conn) *upConn {
@@ -211,6 +214,12 @@ func quiet(fd uintptr) bool {
 func (c *upConn) SetReadDeadline(t time.Time) error {
 	c.until = t
 	return c.Conn.SetReadDeadline(t)
+}
+
+// halt ends a Write that waits, and all to come.
+func (c *upConn) halt() {
+	c.halted.Store(true) // before the deadline, which a Write that has just begun may overwrite
+	_ = c.SetWriteDeadline(time.Unix(1, 0))
 }
 
 // limit has reads fail once a time has passed since now, or a 32nd of it later: a deadline that is near enough stays, since its
