@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -14,14 +16,35 @@ func hang(c *call) bool {
 	return false
 }
 
+// hasty is a connection that nothing comes in time on.
+type hasty struct{ net.Conn }
+
+func (h hasty) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() {
+		t = time.Unix(1, 0)
+	}
+	return h.Conn.SetReadDeadline(t)
+}
+
+// firstOnly wraps the first connection that it is given and leaves the others bare.
+func firstOnly(wrap func(net.Conn) net.Conn) func(net.Conn) net.Conn {
+	var others atomic.Bool
+	return func(c net.Conn) net.Conn {
+		if others.Swap(true) {
+			return c
+		}
+		return wrap(c)
+	}
+}
+
 func TestAHangingParentIsLeftForTheNext(t *testing.T) {
-	f := start(t, setup{patience: 50 * time.Millisecond}, hang, fresh)
+	f := start(t, setup{wrap: firstOnly(func(c net.Conn) net.Conn { return hasty{c} })}, hang, fresh)
 	if a := f.get("/a"); a.status != 200 {
 		t.Errorf("GET = %d %q, want the answer of the second parent", a.status, a.body)
 	}
 }
 
-// full is a connection that takes nothing.
+// full is a connection that takes nothing, and whose time limit for that passes at once.
 type full struct {
 	net.Conn
 	until time.Time
@@ -33,20 +56,15 @@ func (f *full) SetWriteDeadline(t time.Time) error {
 }
 
 func (f *full) Write([]byte) (int, error) {
-	time.Sleep(time.Until(f.until))
+	if f.until.IsZero() {
+		return 0, errors.New("a write without a time limit")
+	}
 	return 0, os.ErrDeadlineExceeded
 }
 
 func TestAParentThatTakesNoRequestIsLeftForTheNext(t *testing.T) {
-	first := true
-	f := start(t, setup{patience: 50 * time.Millisecond, wrap: func(c net.Conn) net.Conn {
-		if first {
-			first = false
-			return &full{Conn: c}
-		}
-		return c
-	}}, fresh, fresh)
-	if a := f.get("/a"); a.status != 200 || f.parents.failures["eu-1"] != 1 {
+	f := start(t, setup{wrap: firstOnly(func(c net.Conn) net.Conn { return &full{Conn: c} })}, fresh, fresh)
+	if a := f.get("/a"); a.status != 200 || f.parents.failed("eu-1") != 1 {
 		t.Errorf("GET = %d %q, want the answer of the second parent", a.status, a.body)
 	}
 }
