@@ -131,13 +131,15 @@ func (c *slicer) find(part httpcache.Span) source {
 		return c.fromStream(i, within)
 	}
 	for range 2 {
-		if o, ok := c.server.store.Slice(c.head, i); ok {
-			if src, err := c.server.store.Open(o, within); err == nil {
-				return src
-			}
+		if src := c.stored(i, within); src != nil {
+			return src
 		}
 		f, first := c.server.flights.join(c.head.AppendSliceKey(nil, i))
 		if first {
+			if src := c.stored(i, within); src != nil { // it has come meanwhile
+				c.server.landed(f, &answer{})
+				return src
+			}
 			return c.fetch(f, i, within)
 		}
 		c.r.follows(f)
@@ -153,6 +155,19 @@ func (c *slicer) find(part httpcache.Span) source {
 		}
 	}
 	return c.fetch(nil, i, within) // what others bring does not last until it is read
+}
+
+// stored returns what the store has of a slice; nil for nothing.
+func (c *slicer) stored(i int64, within httpcache.Span) source {
+	o, ok := c.server.store.Slice(c.head, i)
+	if !ok {
+		return nil
+	}
+	src, err := c.server.store.Open(o, within)
+	if err != nil {
+		return nil
+	}
+	return src
 }
 
 // fetch asks the parents for a slice. Should the representation be another by now, its head is given up.
