@@ -198,6 +198,7 @@ func TestARefusedUploadHearsWhy(t *testing.T) {
 		"too large, chunked": {"Host: " + testSite + "\r\n" + withToken + "\r\nTransfer-Encoding: chunked", "413"},
 		"without the token":  {"Host: " + testSite + "\r\nContent-Length: 4194304", "401"},
 		"for no site":        {"Host: nowhere.test\r\nContent-Length: 4194304", "404"},
+		"to end with it":     {"Host: " + testSite + "\r\nConnection: close\r\nContent-Length: 200000", "401"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", l.addr)
@@ -413,14 +414,14 @@ func TestWhatOutlastsTheDrainIsBrokenOff(t *testing.T) {
 // waitFor waits until cond holds.
 func waitFor(t *testing.T, cond func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(30 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !cond() {
 		select {
 		case <-deadline.C:
-			t.Fatal("waited 10 s in vain")
+			t.Fatal("waited 30 s in vain")
 		case <-tick.C:
 		}
 	}

@@ -49,7 +49,8 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 // stillComes reports whether a request's body may not be here whole when the answer ends the connection.
 func stillComes(ctx *fasthttp.RequestCtx) bool {
 	length := ctx.Request.Header.ContentLength()
-	return ctx.RequestBodyStream() != nil && (ctx.Response.ConnectionClose() || length < 0 || length > proxy.WorthReading)
+	closing := ctx.Response.ConnectionClose() || ctx.Request.Header.ConnectionClose()
+	return ctx.RequestBodyStream() != nil && (closing || length < 0 || length > proxy.WorthReading)
 }
 
 // endUnread answers a request whose body still comes, and closes the connection so that the answer is heard.

@@ -45,7 +45,7 @@ func endWriting(c net.Conn) bool {
 }
 
 // isUnread reports whether so much of the request's body is not read that its connection ends with the answer. closing says that it
-// does so anyway.
+// does so if anything is left, as it does behind an upload that is ended for its answer.
 func (r *request) isUnread(closing bool) bool {
 	if r.rc.RequestBodyStream() == nil {
 		return false
@@ -57,6 +57,7 @@ func (r *request) isUnread(closing bool) bool {
 	if body.ended.Load() {
 		return false
 	}
+	closing = closing || body.aborted.Load() || r.rc.Request.Header.ConnectionClose()
 	length := int64(r.rc.Request.Header.ContentLength())
 	left := length - body.n.Load()
 	return length < 0 || left > WorthReading || closing && left > 0

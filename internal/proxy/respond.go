@@ -190,7 +190,7 @@ type source interface {
 func (s *Server) sendStream(r *request, src source, length int64, early bool) {
 	b := &bodyStream{s: s, r: r, src: src}
 	refused := r.rc.Response.StatusCode() >= http.StatusBadRequest // others may be meant to go both ways at once
-	if length == lengthUnknown && !r.rc.Request.Header.IsHTTP11() || refused && r.isUnread(false) {
+	if length == lengthUnknown && !r.rc.Request.Header.IsHTTP11() || refused && r.isUnread(true) {
 		s.sendLast(r, b, length)
 		return
 	}

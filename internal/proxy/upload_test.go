@@ -394,6 +394,34 @@ func TestAnAnswerThatOvertakesTheWriteOfTheEndKeepsTheConnection(t *testing.T) {
 	}
 }
 
+// A refusal comes through whatever the length of what is still sent, and whatever the client says of its connection.
+func TestARefusedShortUploadHearsWhy(t *testing.T) {
+	const size = 100_000
+	for _, lines := range []string{"", "Connection: close\r\n"} {
+		for host, want := range map[string]int{"www.cdn.test": 403, "example.com": 404} {
+			t.Run(fmt.Sprint(want, " ", lines), func(t *testing.T) {
+				f := start(t, setup{}, func(c *call) bool {
+					c.write(reply("403 Forbidden", "Cache-Control: no-store\r\nConnection: close\r\n", "not here"))
+					_, _ = io.Copy(io.Discard, c.br) // until the proxy ends the connection
+					return false
+				})
+				c := f.connect()
+				c.send("PUT /a HTTP/1.1\r\nHost: ", host, "\r\n", lines, "Content-Length: ", strconv.Itoa(size), "\r\n\r\n", pattern(size)[:10_000])
+				if _, err := c.br.Peek(1); err != nil { // the answer overtakes the rest
+					t.Fatal(err)
+				}
+				for range 9 {
+					time.Sleep(5 * time.Millisecond) // so that a reset would meet the next piece
+					c.send(pattern(10_000))
+				}
+				if a := c.read("PUT"); a.status != want || a.body == "" {
+					t.Errorf("= %d %q, %v, want %d", a.status, a.body, a.err, want)
+				}
+			})
+		}
+	}
+}
+
 // A client that sends all before it reads gets the answer of a request that was refused meanwhile: a reset would take it away.
 func TestARefusedUploadHearsWhy(t *testing.T) {
 	const size = 4 << 20
