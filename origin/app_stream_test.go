@@ -136,7 +136,7 @@ func TestWebSocketsAreTunnelled(t *testing.T) {
 			}
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	dial := func() *websocket.Conn {
 		c, resp, err := websocket.Dial(ctx, "ws://"+testSite+"/echo", &websocket.DialOptions{HTTPClient: &http.Client{Transport: l.client.Transport}, Subprotocols: []string{"echo"}})
@@ -257,7 +257,7 @@ func TestAClientThatLeavesIsNotWaitedFor(t *testing.T) {
 	}
 	select {
 	case <-left:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("the app was not told that its client left")
 	}
 }

@@ -111,7 +111,7 @@ func run(t *testing.T, cfg Config) *lab {
 		select {
 		case err := <-done:
 			return err
-		case <-time.After(20 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("Run does not return")
 			return nil
 		}
@@ -202,7 +202,7 @@ func (l *lab) raw(request string) string {
 		l.t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := io.WriteString(conn, request); err != nil {
 		l.t.Fatal(err)
 	}
