@@ -55,8 +55,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, start: a.s.cfg.Now(), now: a.s.cfg.Now, position: at}
 	body := &countedBody{ReadCloser: r.Body}
 	r.Body = body
-	defer func() { a.count(rec, body.n.Load()) }()       // a broken transfer ends in a panic that net/http expects
-	_ = http.NewResponseController(w).EnableFullDuplex() // never fails with HTTP/1
+	defer func() { a.count(rec, body.n.Load()) }() // a broken transfer ends in a panic that net/http expects
 	host := hostName(r.Host)
 	site := a.s.sites[host]
 	switch {
@@ -67,7 +66,9 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rec.local = true
 		reply(rec, http.StatusLoopDetected, fmt.Sprintf("the request has been here before: the app %s leads back to this CDN", a.url.Redacted()))
 	default:
+		_ = http.NewResponseController(w).EnableFullDuplex() // never fails with HTTP/1
 		a.proxy(site, rec).ServeHTTP(rec, r)
+		_ = body.Close() // reads a short rest: where net/http's server does so itself, the next request on the connection panics
 	}
 }
 

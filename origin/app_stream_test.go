@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -95,6 +96,50 @@ func TestBodiesGoBothWaysAtOnce(t *testing.T) {
 			t.Errorf("%s: the last answer = %q, %v", name, rest, err)
 		}
 		_ = resp.Body.Close()
+	}
+}
+
+// An app that answers a short upload without reading it leaves the connection to the next request.
+func TestAnUnreadBodyIsNoObstacle(t *testing.T) {
+	l := startApp(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost { // net/http would read the body first
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				_, _ = io.Copy(io.Discard, c) // until the origin closes it
+				_ = c.Close()
+			}
+			return
+		}
+		_, _ = io.WriteString(w, "next")
+	})
+	conn, err := net.Dial("tcp", l.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	br := bufio.NewReader(conn)
+	for i := range 50 {
+		for _, framed := range []string{"Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"} {
+			cut := len(framed) - i%10
+			for _, piece := range []string{"POST / HTTP/1.1\r\nHost: " + testSite + "\r\n" + framed[:cut], framed[cut:] + "GET / HTTP/1.1\r\nHost: " + testSite + "\r\n\r\n"} {
+				if _, err := io.WriteString(conn, piece); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Duration(i%3) * time.Millisecond) // so that each end is met at work at times
+			}
+			if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != 403 {
+				t.Fatalf("POST %d: %v, %v", i, resp, err)
+			}
+			resp, err := http.ReadResponse(br, nil)
+			if err != nil {
+				t.Fatalf("GET behind POST %d: %v", i, err)
+			}
+			if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "next" {
+				t.Fatalf("GET behind POST %d = %q, %v", i, body, err)
+			}
+		}
 	}
 }
 

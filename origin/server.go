@@ -64,7 +64,7 @@ func endUnread(ctx *fasthttp.RequestCtx) {
 		err = errors.Join(ctx.Response.Write(bw), bw.Flush())
 	}
 	if err == nil {
-		proxy.Linger(c)
+		proxy.Linger(c, ctx.Done())
 	}
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(net.Conn) {}) // is closed behind it

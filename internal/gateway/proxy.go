@@ -85,6 +85,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer resetBroken(r)
 	}
 	p.reverse[c].ServeHTTP(w, r)
+	_ = r.Body.Close() // reads a short rest: where net/http's server does so itself, the next request on the connection panics
 }
 
 // connKey is the key of a connection in the context of its requests.

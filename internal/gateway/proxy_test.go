@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // echo answers with the request as it came, line by line.
@@ -243,6 +244,36 @@ func TestBodiesGoBothWaysAtOnce(t *testing.T) {
 	}
 	if rest, err := io.ReadAll(answers); err != nil || string(rest) != "x!\n" {
 		t.Errorf("the last answer = %q, %v", rest, err)
+	}
+}
+
+// A server that answers a short upload without reading it leaves the client's connection to the next request.
+func TestAnUnreadBodyIsNoObstacle(t *testing.T) {
+	n := start(t, newAuthority(t, addresses("127.3.1.1")))
+	n.edge("paris-1", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			return
+		}
+		if c, _, err := http.NewResponseController(w).Hijack(); err == nil { // net/http would read the body first
+			_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			_, _ = io.Copy(io.Discard, c) // until the gateway closes it
+			_ = c.Close()
+		}
+	})
+	conn := n.dial("tcp", n.city)
+	br := bufio.NewReader(conn)
+	for i := range 20 {
+		for _, piece := range []string{"POST http://www.cdn.test/ HTTP/1.1\r\nHost: www.cdn.test\r\nContent-Length: 5\r\n\r\nhell", "oGET http://www.cdn.test/ HTTP/1.1\r\nHost: www.cdn.test\r\n\r\n"} {
+			if _, err := io.WriteString(conn, piece); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Duration(i%3) * time.Millisecond) // so that each end is met at work at times
+		}
+		for _, want := range []int{403, 200} {
+			if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != want {
+				t.Fatalf("request %d: %v, %v, want %d", i, resp, err, want)
+			}
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ type clientConn struct {
 // connections are those that the front has open.
 type connections struct {
 	gone  func(net.Conn) // told of those that are closed
-	left  func(net.Conn) // told of those that are closed or taken over; may be nil
+	left  func(net.Conn) // told of those that are closed; may be nil
 	open  sync.Map       // net.Conn to *clientConn
 	count atomic.Int64
 	now   atomic.Int64 // sweeps so far
@@ -82,6 +82,9 @@ func (c *connections) changed(conn net.Conn, state fasthttp.ConnState) {
 	case fasthttp.StateClosed:
 		c.gone(conn)
 		c.remove(conn)
+		if c.left != nil {
+			c.left(conn)
+		}
 	case fasthttp.StateHijacked:
 		c.remove(conn)
 	}
@@ -104,9 +107,6 @@ func (c *connections) add(conn net.Conn) {
 func (c *connections) remove(conn net.Conn) {
 	if _, ok := c.open.LoadAndDelete(conn); ok {
 		c.count.Add(-1)
-		if c.left != nil {
-			c.left(conn)
-		}
 	}
 }
 

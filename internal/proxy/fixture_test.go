@@ -63,6 +63,7 @@ type setup struct {
 	dir      string // of a cache on disk; "" for none
 	feed     Feed   // of the only origin; nil follows none
 	pushes   *rate.Limiter
+	most     int // connections of one address; 0 is no limit
 
 	admission topology.Admission
 }
@@ -125,7 +126,7 @@ func prepare(t testing.TB, set setup, scripts ...script) *tier {
 	}
 	f.proxy = New(Config{Feed: feed, Node: node, Topology: top, Listener: ln, Parents: f.parents, RAM: set.ram, Admission: set.admission, MaxHead: 16 << 10, Secret: secret,
 		Stats: f.stats, Log: slog.New(slog.DiscardHandler), Now: f.clock, Drain: set.drain, Record: f.record, Locate: locate,
-		Guard: set.guard, Patience: set.patience, Encode: set.encode, Disk: 256 << 20, CacheDir: set.dir})
+		Guard: set.guard, Patience: set.patience, Encode: set.encode, Disk: 256 << 20, CacheDir: set.dir, ClientConns: set.most})
 	return f
 }
 

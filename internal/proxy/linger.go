@@ -3,31 +3,53 @@ package proxy
 import (
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
 // A connection that is closed while its peer still sends ends with a reset, which may overtake the answer. So one whose request was
 // answered before its body was read is read on for a while (RFC 9112 §9.6).
 const (
-	lingerTime = 10 * time.Second // in all
-	lingerIdle = 2 * time.Second  // between two pieces
+	lingerTime = 30 * time.Second // in all
+	lingerIdle = 5 * time.Second  // between two pieces
 )
 
 // WorthReading is how much of a request's body fasthttp reads behind an answer, so that the connection can go on.
 const WorthReading = 256 << 10
 
-// Linger ends the writing side of a connection and reads what still comes, until the peer has had time to take the answer in. The
-// connection is the caller's to close.
-func Linger(c net.Conn) {
-	end := time.Now().Add(lingerTime)
+// Linger ends the writing side of a connection and reads what still comes, until the peer has had time to take the answer in, or stop is
+// closed. The connection is the caller's to close.
+func Linger(c net.Conn, stop <-chan struct{}) {
 	if !endWriting(c) {
 		return
 	}
+	over := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-stop:
+			_ = c.SetReadDeadline(time.Unix(1, 0)) // fails on a closed connection, as reading does
+		case <-over:
+		}
+	})
+	discard(c, stop)
+	close(over)
+	watch.Wait()
+}
+
+// discard reads until nothing comes any more, or for too long.
+func discard(c net.Conn, stop <-chan struct{}) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
+	end := time.Now().Add(lingerTime)
 	for now := time.Now(); now.Before(end); now = time.Now() {
 		if c.SetReadDeadline(now.Add(min(lingerIdle, end.Sub(now)))) != nil {
 			return
+		}
+		select {
+		case <-stop: // before the deadline was set
+			return
+		default:
 		}
 		if _, err := c.Read(*buf); err != nil {
 			return

@@ -211,11 +211,12 @@ func (s *Server) sendLast(r *request, b *bodyStream, length int64) {
 	}
 	head = append(head, "Connection: close\r\n\r\n"...)
 	unread := r.isUnread(true)
+	stop := r.rc.Done()
 	s.untilEnd.take(r.rc, func(c net.Conn) {
 		if err := s.writeLast(c, head, b, isHead); err != nil {
 			endBadly(c)
 		} else if unread {
-			Linger(c)
+			Linger(c, stop)
 		}
 	}, func() { _ = b.Close() })
 }

@@ -26,7 +26,7 @@ func (s *Server) Run(ctx context.Context) error {
 	server := s.front(work)
 	failed := make(chan error, 1)
 	front := openDoor(s.cfg.Listener, s.cfg.ClientConns, s.cfg.Known)
-	s.conns.left = front.leave
+	s.conns.left, s.tunnels.left, s.untilEnd.left = front.leave, front.leave, front.leave
 	go func() { failed <- server.Serve(front) }()
 	var err error
 	select {

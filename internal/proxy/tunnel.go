@@ -75,6 +75,8 @@ func halfClose(to, from net.Conn) {
 
 // hijacks are the connections that were taken from fasthttp, which forgets about them, or are about to be.
 type hijacks struct {
+	left func(net.Conn) // told of those that have ended
+
 	mu     sync.Mutex          // guards the fields below
 	conns  map[net.Conn]func() // what to do if the connection ends before it is taken over; nil once it is
 	ended  bool
@@ -104,6 +106,7 @@ func (h *hijacks) take(rc *fasthttp.RequestCtx, run func(net.Conn), abandon func
 		h.mu.Lock()
 		delete(h.conns, key)
 		h.mu.Unlock()
+		h.left(key)
 	})
 }
 

@@ -461,3 +461,36 @@ func TestARefusedUploadHearsWhy(t *testing.T) {
 		}
 	}
 }
+
+// A connection counts for its client until it is closed, also when it is only read on, or is a tunnel.
+func TestConnectionsThatAreTakenOverCount(t *testing.T) {
+	for name, raw := range map[string]string{
+		"a refused upload": "PUT /a HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1000000\r\n\r\n" + pattern(10_000), // more than is read ahead
+		"a tunnel":         "GET /a HTTP/1.1\r\nHost: www.cdn.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, setup{most: 1}, func(c *call) bool {
+				c.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+				_, _ = io.Copy(io.Discard, c.br) // until the tunnel ends
+				return false
+			})
+			served := func() bool {
+				c := f.connect()
+				defer c.conn.Close()
+				_, _ = io.WriteString(c.conn, "OPTIONS / HTTP/1.1\r\nHost: www.cdn.test\r\nMax-Forwards: 0\r\n\r\n") // it may have been closed
+				resp, err := http.ReadResponse(c.br, nil)
+				return err == nil && resp.StatusCode == 200
+			}
+			held := f.connect()
+			held.send(raw)
+			if _, err := held.begin("PUT"); err != nil {
+				t.Fatal(err)
+			}
+			if served() {
+				t.Error("another connection of the client is let in")
+			}
+			_ = held.conn.Close() // gives its place back
+			f.wait("the next connection to be let in", served)
+		})
+	}
+}
