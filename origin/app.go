@@ -68,8 +68,18 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		_ = http.NewResponseController(w).EnableFullDuplex() // never fails with HTTP/1
 		a.proxy(site, rec).ServeHTTP(rec, r)
-		_ = body.Close() // reads a short rest: where net/http's server does so itself, the next request on the connection panics
+		endBody(w, r)
 	}
+}
+
+// endBody reads a short rest of a request's body behind its answer. Where net/http's server does so itself, in full duplex, the next
+// request on the connection panics.
+func endBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
+	}
+	_ = http.NewResponseController(w).Flush() // the rest may be waiting for the answer; who has gone shows below
+	_ = r.Body.Close()
 }
 
 func (a *app) count(rec *recorder, in int64) {

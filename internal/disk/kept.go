@@ -78,6 +78,10 @@ func (s *Store) open(o *Object) (*os.File, error) {
 	f := s.kept.take(o)
 	s.mu.Unlock()
 	if f != nil {
+		if !isLinked(f) {
+			_ = f.Close() // it was read only
+			return nil, os.ErrNotExist
+		}
 		return f, nil
 	}
 	f, err := os.Open(s.path(o))
@@ -88,6 +92,16 @@ func (s *Store) open(o *Object) (*os.File, error) {
 		f, err = os.Open(s.path(o))
 	}
 	return f, err
+}
+
+// isLinked reports whether a file is still in a directory.
+func isLinked(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink > 0
 }
 
 // Release takes back a file that Open has returned for an object.

@@ -85,7 +85,17 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer resetBroken(r)
 	}
 	p.reverse[c].ServeHTTP(w, r)
-	_ = r.Body.Close() // reads a short rest: where net/http's server does so itself, the next request on the connection panics
+	endBody(w, r)
+}
+
+// endBody reads a short rest of a request's body behind its answer. Where net/http's server does so itself, in full duplex, the next
+// request on the connection panics.
+func endBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 {
+		return
+	}
+	_ = http.NewResponseController(w).Flush() // the rest may be waiting for the answer; who has gone shows below
+	_ = r.Body.Close()
 }
 
 // connKey is the key of a connection in the context of its requests.
