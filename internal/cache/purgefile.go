@@ -112,6 +112,16 @@ func readPurges(dir string) (epoch uint64, records []purgeRecord, err error) {
 	return epoch, records, err
 }
 
+// distrust has nothing count of what is in a directory: purges that are made meanwhile are not noted there. It fails on a disk that takes
+// no writes, as does whoever notes beside the files how far the purges of others have been followed.
+func distrust(dir string) error {
+	err := os.Remove(filepath.Join(dir, "purges"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // writePurges puts a file with these records in the place of what there is, and opens it to be appended to.
 func writePurges(dir string, epoch uint64, records []purgeRecord) (*purgeFile, error) {
 	p := &purgeFile{path: filepath.Join(dir, "purges"), epoch: epoch}

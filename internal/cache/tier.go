@@ -59,7 +59,7 @@ type change struct {
 func (s *Store) UseDisk(cfg DiskConfig) error {
 	files, err := disk.Open(disk.Config{Dir: cfg.Dir, Budget: cfg.Budget, Chunk: s.cfg.Chunk, Seed: s.cfg.Seed, Seek: cfg.Seek, Log: cfg.Log})
 	if err != nil {
-		return err
+		return errors.Join(err, distrust(cfg.Dir))
 	}
 	const most = 64 << 20
 	t := &tier{cfg: cfg, files: files, most: min(most, s.cfg.Budget/2), waiting: map[string]*change{}}
@@ -73,7 +73,7 @@ func (s *Store) UseDisk(cfg DiskConfig) error {
 	}
 	if t.log, err = writePurges(cfg.Dir, t.epoch, s.purges.records()); err != nil {
 		files.Close()
-		return fmt.Errorf("open cache on disk: %w", err)
+		return errors.Join(fmt.Errorf("open cache on disk: %w", err), distrust(cfg.Dir))
 	}
 	t.writer.Go(func() { t.write(s) })
 	s.tier = t
@@ -292,7 +292,7 @@ func (t *tier) clear() {
 // offLocked ends the use of the disk: what is there cannot be kept in step with purges.
 func (t *tier) offLocked(err error) {
 	t.off = true
-	t.cfg.Log.Error("the cache does without its disk until the next start", "error", err)
+	t.cfg.Log.Error("the cache does without its disk until the next start", "error", errors.Join(err, distrust(t.cfg.Dir)))
 }
 
 // note writes a purge down before it is acknowledged. Where that fails nothing on disk may be used after the next start: it is

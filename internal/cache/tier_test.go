@@ -348,6 +348,45 @@ func TestADiskThatCannotBeWrittenTo(t *testing.T) {
 
 // TestDiskAgainstAModel stores, replaces, validates and purges at random, with crashes and damage in between. Each body names its
 // key and a version: nothing is served that was purged, or is of another key.
+// A store that does without its disk notes no purges there: what is on it must not come back with the next start.
+func TestWhatIsPurgedWithoutTheDiskStaysAway(t *testing.T) {
+	dir := t.TempDir()
+	s := onDisk(t, dir, Config{})
+	for _, key := range []string{"a", "b"} {
+		if put(t, s, key, askFor(), admitted("X-Number", key), pattern(1000)) == nil {
+			t.Fatal("not stored")
+		}
+	}
+	s.Close()
+
+	obstacle := filepath.Join(dir, "purges.new")
+	if err := os.Mkdir(obstacle, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s = New(Config{Budget: 16 << 20})
+	if err := s.UseDisk(DiskConfig{Dir: dir, Budget: 256 << 20, Log: slog.New(slog.DiscardHandler)}); err == nil {
+		t.Fatal("a disk that takes no note of purges is used")
+	}
+	s.Purge(Purge{Value: "a"}, 1)
+	s.Close()
+	if err := os.Remove(obstacle); err != nil {
+		t.Fatal(err)
+	}
+
+	s = onDisk(t, dir, Config{})
+	if _, ok := served(t, s, "a", askFor()); ok {
+		t.Error("what was purged meanwhile is served")
+	}
+	if put(t, s, "a", askFor(), admitted("X-Number", "2"), pattern(1000)) == nil {
+		t.Fatal("not stored")
+	}
+	s.Close()
+	s = onDisk(t, dir, Config{})
+	if _, ok := served(t, s, "a", askFor()); !ok {
+		t.Error("what was stored since is not")
+	}
+}
+
 func TestDiskAgainstAModel(t *testing.T) {
 	seeds := uint64(20)
 	if testing.Short() {
