@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"cdnlab/internal/duplex"
 	"cdnlab/internal/stats"
 	"cdnlab/topology"
 )
@@ -66,20 +67,8 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rec.local = true
 		reply(rec, http.StatusLoopDetected, fmt.Sprintf("the request has been here before: the app %s leads back to this CDN", a.url.Redacted()))
 	default:
-		_ = http.NewResponseController(w).EnableFullDuplex() // never fails with HTTP/1
-		a.proxy(site, rec).ServeHTTP(rec, r)
-		endBody(w, r)
+		duplex.Serve(a.proxy(site, rec), rec, r)
 	}
-}
-
-// endBody reads a short rest of a request's body behind its answer. Where net/http's server does so itself, in full duplex, the next
-// request on the connection panics.
-func endBody(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength == 0 {
-		return
-	}
-	_ = http.NewResponseController(w).Flush() // the rest may be waiting for the answer; who has gone shows below
-	_ = r.Body.Close()
 }
 
 func (a *app) count(rec *recorder, in int64) {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"cdnlab/internal/duplex"
 	"cdnlab/topology"
 )
 
@@ -79,23 +80,11 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, why, status)
 		return
 	}
-	_ = http.NewResponseController(w).EnableFullDuplex() // never fails with HTTP/1
-	w.Header()["Content-Type"] = nil                     // no type is guessed for a response that has none
+	w.Header()["Content-Type"] = nil // no type is guessed for a response that has none
 	if !r.ProtoAtLeast(1, 1) {
 		defer resetBroken(r)
 	}
-	p.reverse[c].ServeHTTP(w, r)
-	endBody(w, r)
-}
-
-// endBody reads a short rest of a request's body behind its answer. Where net/http's server does so itself, in full duplex, the next
-// request on the connection panics.
-func endBody(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength == 0 {
-		return
-	}
-	_ = http.NewResponseController(w).Flush() // the rest may be waiting for the answer; who has gone shows below
-	_ = r.Body.Close()
+	duplex.Serve(p.reverse[c], w, r)
 }
 
 // connKey is the key of a connection in the context of its requests.
