@@ -59,11 +59,16 @@ func discard(c net.Conn, stop <-chan struct{}) {
 
 // endWriting tells the peer that nothing follows, and reports whether it could.
 func endWriting(c net.Conn) bool {
-	if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok { // fasthttp's, of a connection that it has handed over
-		c = u.UnsafeConn()
-	}
-	half, ok := c.(interface{ CloseWrite() error })
+	half, ok := handedOver(c).(interface{ CloseWrite() error })
 	return ok && half.CloseWrite() == nil
+}
+
+// handedOver is what fasthttp has wrapped of a connection that it has handed over; others are returned as they are.
+func handedOver(c net.Conn) net.Conn {
+	if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
+		return u.UnsafeConn()
+	}
+	return c
 }
 
 // isUnread reports whether so much of the request's body is not read that its connection ends with the answer. closing says that it

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -188,8 +187,7 @@ func passInterim(r *request, h *responseHead) {
 	if r.rc == nil || !r.rc.Request.Header.IsHTTP11() {
 		return
 	}
-	b := append([]byte("HTTP/1.1 "), strconv.Itoa(h.status)...)
-	b = append(append(append(b, ' '), http.StatusText(h.status)...), crlf...)
+	b := statusLine(h.status)
 	for name, value := range h.header.Forward() {
 		if !inner(name) && !contains(handlingFields, name) {
 			b = appendLine(b, name, value)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -203,8 +204,7 @@ func (s *Server) sendStream(r *request, src source, length int64, early bool) {
 // (HTTP/1.0), so that the end of the connection is the end of a body of unknown length.
 func (s *Server) sendLast(r *request, b *bodyStream, length int64) {
 	code, isHead := r.rc.Response.StatusCode(), r.rc.IsHead()
-	head := append([]byte("HTTP/1.1 "), strconv.Itoa(code)...)
-	head = append(append(append(append(head, ' '), http.StatusText(code)...), crlf...), r.buf...)
+	head := append(statusLine(code), r.buf...)
 	head = append(append(append(head, ": "...), s.viaValue...), crlf...)
 	if length != lengthUnknown && code != http.StatusNoContent && code != http.StatusNotModified {
 		head = appendLine(head, "Content-Length", strconv.FormatInt(length, 10))
@@ -219,6 +219,11 @@ func (s *Server) sendLast(r *request, b *bodyStream, length int64) {
 			Linger(c, stop)
 		}
 	}, func() { _ = b.Close() })
+}
+
+// statusLine begins a head that does not go through fasthttp.
+func statusLine(code int) []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n", code, http.StatusText(code))
 }
 
 // writeLast sends a response and ends its request.
@@ -237,10 +242,7 @@ func (s *Server) writeLast(c net.Conn, head []byte, b *bodyStream, isHead bool) 
 // endBadly makes a connection that is about to be closed end with a reset, where it can, so that its peer does not take what
 // came for all.
 func endBadly(c net.Conn) {
-	if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
-		c = u.UnsafeConn()
-	}
-	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
+	if tcp, ok := handedOver(c).(interface{ SetLinger(sec int) error }); ok {
 		_ = tcp.SetLinger(0) // one that is closed already is as good
 	}
 }

@@ -32,7 +32,7 @@ func (s *Server) openTunnel(ctx context.Context, r *request) {
 	}
 	b := append(s.appendPassed(r.buf, r, resp), "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	s.send(r, resp.status, b)
-	head := append([]byte("HTTP/1.1 101 Switching Protocols\r\n"), r.buf...)
+	head := append(statusLine(resp.status), r.buf...)
 	head = append(append(append(head, ": "...), s.viaValue...), "\r\n\r\n"...)
 	s.tunnels.take(r.rc, func(c net.Conn) {
 		n := int64(0)
