@@ -224,14 +224,9 @@ func TestAttacks(t *testing.T) {
 	t.Logf("%d attacks", len(names))
 }
 
-const (
-	patience = 30 * time.Second // for what has no reason to take long
-	idle     = 10 * time.Second // well below the 14 s that a connection is left open
-)
-
 func (s *siege) dial(t *testing.T) *rawClient {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", s.edge, patience)
+	c, err := net.DialTimeout("tcp", s.edge, 2*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +235,7 @@ func (s *siege) dial(t *testing.T) *rawClient {
 }
 
 func newRawClient(c net.Conn) *rawClient {
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	return &rawClient{c, bufio.NewReaderSize(c, 4<<10)}
 }
 
@@ -357,7 +352,7 @@ func (s *siege) readAnswers(t *testing.T, c *rawClient, raw, path string, a *att
 		}
 		return
 	}
-	_ = c.SetReadDeadline(time.Now().Add(idle))
+	_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
 	if resp, body, err := c.read(http.MethodGet); err == nil {
 		t.Errorf("a further answer: %d %q", resp.StatusCode, body)
 	} else if ne, ok := err.(net.Error); ok && ne.Timeout() {

@@ -400,7 +400,7 @@ func TestKillingAnEdgeAHubAndTheOriginUnderLoad(t *testing.T) {
 	paris, _ := c.plan.Node("paris-1")
 	deadAddr := paris.HTTP.Addr().String()
 
-	var killed, left time.Time
+	var killed time.Time
 	failures := c.during(cached, func(func(int)) {
 		killed = time.Now()
 		c.kill("paris-1")
@@ -410,11 +410,10 @@ func TestKillingAnEdgeAHubAndTheOriginUnderLoad(t *testing.T) {
 			}
 			return nil
 		})
-		left = time.Now()
-		t.Logf("paris-1 left the answers %v after it was killed", left.Sub(killed).Round(10*time.Millisecond))
+		t.Logf("paris-1 left the answers %v after it was killed", time.Since(killed).Round(10*time.Millisecond))
 	})
 	for _, f := range failures {
-		if f.server != deadAddr || f.at.After(left) {
+		if f.server != deadAddr || f.at.Sub(killed) > 5*time.Second {
 			t.Errorf("edge killed: %v after it %s failed: %v", f.at.Sub(killed), f.server, f.err)
 		}
 	}

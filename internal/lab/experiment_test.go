@@ -125,7 +125,7 @@ timeline:
   - { at: 1400ms, purge: { all: true, soft: on } }
   - { at: 1800ms, push: [/synthetic/4096B/1, /synthetic/4096B/2], to: edges }
   - { at: 4500ms, put: /a }
-expect: [ purge.stale_served = 0, purge.time < 30s, push.vain = 0 after 4s, errors = 0, responses.2xx = 1, edge.hit_ratio > 0.5, origin.requests >= 5 until 4s ]
+expect: [ purge.stale_served = 0, purge.time < 10s, push.vain = 0 after 4s, errors = 0, responses.2xx = 1, edge.hit_ratio > 0.5, origin.requests >= 5 until 4s ]
 `), "", nil, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -376,6 +376,8 @@ func (l suite) deadEdgeLeavesAndComesBack(t *testing.T) {
 	})
 }
 
+const patience = 30 * time.Second // for what has no reason to take long
+
 // waitFor repeats a check until it passes, for as long as any machine may need.
 func waitFor(t *testing.T, what string, check func() error) {
 	t.Helper()
